@@ -1,0 +1,138 @@
+"""The reverse sweep: from one tensor back through everything that it was computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from heapq import heappop, heappush
+from typing import Any, Protocol, TypeVar
+
+from .primitives import Array, Rule, Shape, table
+from .scope import Scope, current
+
+
+class Node(Protocol):
+    """All that the sweep knows of a tensor: its array, and the call that made it.
+
+    _data     the array, function(*values, **metadata)
+    inputs    what the function was called with: tensors and Python numbers
+    values    the same as arrays and Python numbers
+    edges     those inputs that want a gradient, each with its rule; none for a leaf
+    number    grows with every tensor made
+    scope     where in the program it was made
+    """
+
+    _data: Array
+    function: Callable[..., Array] | None
+    inputs: Sequence[Any]
+    values: Sequence[Any]
+    edges: Sequence[tuple[Any, Rule]]
+    metadata: dict[str, Any]
+    number: int
+    scope: Scope | None
+
+
+N = TypeVar("N", bound=Node)
+
+
+class StaleValueError(RuntimeError):
+    """A tensor was given new data between an operation that used it and its derivative."""
+
+
+def sweep(
+    root: N, g: Array, *, create_graph: bool = False, since: int = 0
+) -> Iterator[tuple[N, Array]]:
+    """Yield (node, gradient) for root and all that it was computed from, the newest node first.
+
+    g is the gradient that arrives at root.  Nodes numbered below `since` are left out.  With
+    `create_graph`, g is a tensor and the rules run on tensors, so that gradients have graphs of
+    their own; otherwise everything here is plain arrays.
+
+    An operation can only use what exists already, so a node is always newer than its inputs, and
+    taking the newest node that has a gradient is taking nodes in reverse topological order: when
+    a node's turn comes, everything that used it has added its part to the gradient.  That sum is
+    the multivariate chain rule.
+    """
+    gradients: dict[N, Array] = {root: g}
+    queue = [(-root.number, root)]
+    while queue:
+        _, node = heappop(queue)
+        g = gradients.pop(node)
+        yield node, g
+        if not node.edges:
+            continue
+        if create_graph:
+            check_fresh(node)
+            out, arguments = node, node.inputs
+            outside = current.set(Scope("backward", node.scope, cause=node.number))
+        else:
+            out, arguments = node._data, node.values
+        metadata = node.metadata
+        try:
+            for x, rule in node.edges:
+                number = x.number
+                if number < since:
+                    continue
+                if number > node.number:
+                    check_fresh(node)
+                part = rule(g, out, *arguments, **metadata)
+                if part.shape != x._data.shape or part.dtype is not x._data.dtype:
+                    part = fit(part, x._data, node)
+                if x in gradients:
+                    gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
+                else:
+                    gradients[x] = part
+                    heappush(queue, (-number, x))
+        finally:
+            if create_graph:
+                current.reset(outside)
+
+
+def fit(part: Array, x: Array, node: Node) -> Array:
+    """Give a gradient the shape and type of what it is the gradient of.
+
+    Where broadcasting stretched x to use it many times, the gradients of all uses add up.
+    """
+    if part.shape != x.shape:
+        if not table[node.function].broadcasts:
+            raise AssertionError(
+                f"a rule of {node.function.__name__} gave a gradient of shape {part.shape} "
+                f"for an argument of shape {x.shape}; mend it in primitives.py"
+            )
+        part = part.sum(axis=stretched_axes(part.shape, x.shape)).reshape(x.shape)
+    return part if part.dtype is x.dtype else part.astype(x.dtype)
+
+
+@lru_cache(maxsize=4096)
+def stretched_axes(shape: Shape, before: Shape) -> tuple[int, ...]:
+    """The axes of `shape` that broadcasting added to `before` or stretched from size 1."""
+    added = len(shape) - len(before)
+    return tuple(
+        i for i, n in enumerate(shape) if i < added or (before[i - added] == 1 and n != 1)
+    )
+
+
+def check_fresh(node: Node) -> None:
+    """Refuse to go on from values that have been replaced: the gradient would be of neither."""
+    for x in node.inputs:
+        if getattr(x, "number", 0) > node.number:
+            label = f" {x.name!r}" if x.name else ""
+            raise StaleValueError(
+                f"backward needs the value that the tensor{label} of shape {x.shape} had in "
+                f"{node.function.__name__}, but its data has been replaced since; call backward "
+                "before changing it, or compute the result again"
+            )
+
+
+def reaches_beyond(root: Node, since: int) -> bool:
+    """Whether root also depends on tensors with gradients that are older than `since`."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        for x, _ in stack.pop().edges:
+            if x.number < since:
+                return True
+            if x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return False

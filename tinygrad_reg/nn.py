@@ -1,0 +1,340 @@
+"""Modules: layers that hold parameters, and networks of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import functional as F
+from . import init
+from .scope import Scope, current
+from .tensor import Operand, Tensor
+
+__all__ = [
+    "BatchNorm1d",
+    "DropConnectLinear",
+    "Dropout",
+    "Linear",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+]
+
+M = TypeVar("M", bound="Module")
+
+
+class Parameter(Tensor):
+    """A tensor that a module trains."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, data: Operand, requires_grad: bool = True, name: str | None = None
+    ) -> None:
+        super().__init__(data, requires_grad, name)
+
+
+class Module:
+    """A function with parameters.  Write `forward`, and set parameters and modules as attributes.
+
+    An attribute that is a `Parameter` is trained, any other `Tensor` is a buffer (saved, but not
+    trained), and one that is a `Module`, or a list or tuple of modules, is part of this one.
+
+    >>> class Residual(Module):
+    ...     def __init__(self, width):
+    ...         self.layer = Linear(width, width)
+    ...     def forward(self, x):
+    ...         return x + self.layer(x).tanh()
+    """
+
+    training = True
+
+    def forward(self, *args: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    def __call__(self, *args: Any) -> Any:
+        token = current.set(Scope(type(self).__name__, current.get()))
+        try:
+            return self.forward(*args)
+        finally:
+            current.reset(token)
+
+    # --- What is inside --------------------------------------------------------------------------
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside, with their names."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                for i, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}.{i}", item
+
+    def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Parameters and buffers here and in all modules inside, by dotted names."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                yield prefix + name, value
+        for name, module in self.children():
+            yield from module.named_tensors(f"{prefix}{name}.")
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Each parameter once, with the first of its names."""
+        seen: set[Parameter] = set()
+        for name, tensor in self.named_tensors():
+            if isinstance(tensor, Parameter) and tensor not in seen:
+                seen.add(tensor)
+                yield name, tensor
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def weights(self) -> list[Parameter]:
+        """What penalties apply to: the weight matrices, not biases nor batch-norm parameters."""
+        return [parameter for parameter in self.parameters() if parameter.ndim >= 2]
+
+    # --- Modes -----------------------------------------------------------------------------------
+
+    def train(self: M, mode: bool = True) -> M:
+        """Dropout drops and batch norm uses mini-batch statistics; mode=False is `eval`."""
+        self.training = mode
+        for _, module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self: M) -> M:
+        """Nothing is random and examples do not influence each other."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def astype(self: M, dtype: npt.DTypeLike) -> M:
+        """Turn all parameters and buffers into another float type, and forget gradients."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"{type(self).__name__}.astype: {np.dtype(dtype)} is not a float type")
+        for _, tensor in self.named_tensors():
+            tensor.replace(tensor._data.astype(dtype))
+            tensor.grad = None
+        return self
+
+    # --- Saving ----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of all parameters and buffers, by dotted names."""
+        return {name: tensor.numpy() for name, tensor in self.named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+        """Take parameters and buffers from what `state_dict` gave; all of them, or none.
+
+        Raises KeyError for names that are missing or too many, ValueError for a wrong shape.
+        """
+        own = dict(self.named_tensors())
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        if missing or unexpected:
+            raise KeyError(
+                f"load_state_dict: the state does not fit this {type(self).__name__}: missing "
+                f"{missing or 'nothing'}, unexpected {unexpected or 'nothing'}"
+            )
+        arrays = {name: np.array(state[name], dtype=own[name].dtype) for name in own}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(
+                    f"load_state_dict: {name} has shape {array.shape}, but must have "
+                    f"{own[name].shape}; nothing was loaded"
+                )
+        for name, array in arrays.items():
+            own[name].replace(array)
+
+    # --- Looks -----------------------------------------------------------------------------------
+
+    def settings(self) -> str:
+        """What repr shows in the parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        inside = [f"({name}): {module!r}" for name, module in self.children()]
+        if not inside:
+            return f"{type(self).__name__}({self.settings()})"
+        lines = "\n".join(inside).replace("\n", "\n  ")
+        return f"{type(self).__name__}({self.settings()}\n  {lines}\n)"
+
+
+class Sequential(Module):
+    """Modules one after the other: Sequential(a, b)(x) is b(a(x))."""
+
+    def __init__(self, *modules: Module) -> None:
+        for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"Sequential: element {i} is {type(module).__name__}, not a module; "
+                    "nn.ReLU() is one, F.relu is not"
+                )
+        self.modules = modules
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        return ((str(i), module) for i, module in enumerate(self.modules))
+
+    def forward(self, x: Any) -> Any:
+        for module in self.modules:
+            x = module(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def __getitem__(self, i: int) -> Module:
+        return self.modules[i]
+
+
+class Linear(Module):
+    """x @ weight + bias, from (n, in_features) to (n, out_features).
+
+    weight   (in_features, out_features), the transpose of PyTorch's; drawn by `init`
+    bias     (out_features,), zeros; None with bias=False
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: init.Initializer = init.lecun_normal,
+        rng: np.random.Generator | None = None,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise ValueError(f"Linear: sizes must be 1 or more, not {in_features}, {out_features}")
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = Parameter(init((in_features, out_features), rng=rng, dtype=dtype), name="weight")
+        self.bias = Parameter(np.zeros(out_features, dtype), name="bias") if bias else None
+
+    def forward(self, x: Operand) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def settings(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class DropConnectLinear(Linear):
+    """A Linear layer that drops single weights in training (see `functional.dropconnect`)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        p: float = 0.5,
+        bias: bool = True,
+        *,
+        init: init.Initializer = init.lecun_normal,
+        rng: np.random.Generator | None = None,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
+        F.check_probability("DropConnectLinear", p)
+        self.p = p
+        self.rng = rng
+
+    def forward(self, x: Operand) -> Tensor:
+        weight = F.dropconnect(self.weight, self.p, self.training, self.rng)
+        return F.linear(x, weight, self.bias)
+
+    def settings(self) -> str:
+        return f"{self.in_features}, {self.out_features}, p={self.p}, bias={self.bias is not None}"
+
+
+class BatchNorm1d(Module):
+    """Normalises each feature of (n, features) over the mini-batch (see `functional.batch_norm`).
+
+    weight, bias                γ and β, (features,), ones and zeros; None with affine=False
+    running_mean, running_var   buffers, (features,), zeros and ones: the statistics for eval mode
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = Parameter(np.ones(num_features, dtype), name="weight") if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype), name="bias") if affine else None
+        self.running_mean = Tensor(np.zeros(num_features, dtype), name="running_mean")
+        self.running_var = Tensor(np.ones(num_features, dtype), name="running_var")
+
+    def forward(self, x: Operand) -> Tensor:
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+
+    def settings(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class Dropout(Module):
+    """Drops elements with probability p in training (see `functional.dropout`)."""
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        mode: Literal["inverted", "vanilla"] = "inverted",
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        F.check_probability("Dropout", p)
+        self.p = p
+        self.mode: Literal["inverted", "vanilla"] = mode
+        self.rng = rng
+
+    def forward(self, x: Operand) -> Tensor:
+        return F.dropout(x, self.p, self.training, self.mode, self.rng)
+
+    def settings(self) -> str:
+        return f"p={self.p}" + (f", mode={self.mode!r}" if self.mode != "inverted" else "")
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Operand) -> Tensor:
+        return F.relu(x)
+
+
+class Tanh(Module):
+    """tanh x."""
+
+    def forward(self, x: Operand) -> Tensor:
+        return F.as_tensor(x).tanh()
+
+
+class Sigmoid(Module):
+    """1 / (1 + e⁻ˣ)."""
+
+    def forward(self, x: Operand) -> Tensor:
+        return F.sigmoid(x)

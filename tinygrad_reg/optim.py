@@ -1,0 +1,225 @@
+"""Optimizers and learning-rate schedules, with PyTorch's names, formulas and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import cos, pi, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .tensor import Tensor
+
+__all__ = ["SGD", "Adam", "AdamW", "CosineAnnealingLR", "Optimizer", "StepLR"]
+
+
+class Optimizer:
+    """What all optimizers share: the parameters, the learning rate `lr`, and when to skip.
+
+    `step()` replaces the data of every parameter that has a gradient; one whose `.grad` is None
+    stays as it is, and so does its state.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+        self.parameters = list(parameters)
+        self.lr = at_least_zero("lr", lr)
+        self.weight_decay = at_least_zero("weight_decay", weight_decay)
+        if not self.parameters:
+            raise ValueError("optimizer: there are no parameters to train")
+        for p in self.parameters:
+            if not (isinstance(p, Tensor) and p.requires_grad and p.is_leaf):
+                raise TypeError(
+                    f"optimizer: can train only tensors made with requires_grad=True, not {p!r}"
+                )
+
+    def zero_grad(self) -> None:
+        """Forget all gradients: the next backward starts from None again."""
+        for p in self.parameters:
+            p.grad = None
+
+    def step(self) -> None:
+        """One step along the gradients now in `.grad`."""
+        for i, p in enumerate(self.parameters):
+            if p.grad is not None:
+                update = self.update(i, p._data, p.grad._data)
+                p.replace(np.subtract(p._data, update, out=update))
+
+    def update(
+        self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """A new array: what to subtract from p, that of parameter i, when its gradient is g."""
+        raise NotImplementedError
+
+    def zeros(self) -> list[npt.NDArray[Any]]:
+        """State: an array of zeros for each parameter."""
+        return [np.zeros_like(p._data) for p in self.parameters]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum.
+
+        g ← ∇p + weight_decay · p
+        v ← momentum · v + g
+        p ← p - lr · v,   with nesterov  p ← p - lr · (g + momentum · v)
+
+    lr             learning rate
+    momentum       μ in [0, 1)  (Polyak 1964; nesterov: Sutskever et al. 2013)
+    weight_decay   the same as an L2 penalty of that strength on *all* parameters; to spare biases
+                   use `functional.l2_penalty(model.weights(), …)`
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        self.momentum = below_one("momentum", momentum)
+        self.nesterov = nesterov
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+        self.velocity = self.zeros() if momentum else []
+
+    def update(
+        self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if not self.momentum:
+            return self.lr * g
+        v = self.velocity[i]
+        v *= self.momentum
+        v += g
+        return self.lr * (g + self.momentum * v if self.nesterov else v)
+
+
+class Adam(Optimizer):
+    """Steps scaled by running moments of the gradient (Kingma & Ba 2015, algorithm 1).
+
+        g ← ∇p + weight_decay · p
+        m ← β₁ m + (1 - β₁) g          m̂ = m / (1 - β₁ᵗ)
+        s ← β₂ s + (1 - β₂) g²         ŝ = s / (1 - β₂ᵗ)
+        p ← p - lr · m̂ / (√ŝ + eps)
+
+    lr             learning rate
+    betas          (β₁, β₂), each in [0, 1)
+    eps            keeps the division finite
+    weight_decay   an L2 penalty of that strength on all parameters, inside g
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        self.betas = below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1])
+        self.eps = at_least_zero("eps", eps)
+        self.first = self.zeros()
+        self.second = self.zeros()
+        self.steps = [0] * len(self.parameters)
+
+    def update(
+        self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        if self.weight_decay and not self.decoupled:
+            g = g + self.weight_decay * p
+        beta1, beta2 = self.betas
+        m, s = self.first[i], self.second[i]
+        self.steps[i] += 1
+        m *= beta1
+        m += (1 - beta1) * g
+        s *= beta2
+        s += (1 - beta2) * (g * g)
+        rate = self.lr / (1 - beta1 ** self.steps[i])
+        update = rate * m / (np.sqrt(s) / sqrt(1 - beta2 ** self.steps[i]) + self.eps)
+        return update + (self.lr * self.weight_decay) * p if self.decoupled else update
+
+
+class AdamW(Adam):
+    """Adam with the decay outside: p ← p - lr · weight_decay · p (Loshchilov & Hutter 2019).
+
+    The arguments are Adam's; weight_decay is 0.01 by default.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay)
+
+
+class Schedule:
+    """Sets its optimizer's learning rate as a function of `epoch`, which counts calls of `step()`."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.base_lr = optimizer.lr
+        self.epoch = 0
+
+    def step(self) -> None:
+        """Go on to the next epoch (or whatever the schedule is to count)."""
+        self.epoch += 1
+        self.optimizer.lr = self.rate()
+
+    def rate(self) -> float:
+        raise NotImplementedError
+
+
+class CosineAnnealingLR(Schedule):
+    """From lr down to eta_min over T_max epochs along half a cosine (Loshchilov & Hutter 2017).
+
+    lr = eta_min + ½ (base - eta_min) (1 + cos(π · epoch / T_max));  eta_min after T_max epochs.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:  # noqa: N803
+        super().__init__(optimizer)
+        if T_max < 1:
+            raise ValueError(f"CosineAnnealingLR: T_max must be 1 or more, not {T_max}")
+        self.T_max = T_max
+        self.eta_min = at_least_zero("eta_min", eta_min)
+
+    def rate(self) -> float:
+        done = min(self.epoch / self.T_max, 1.0)
+        return self.eta_min + (self.base_lr - self.eta_min) * (1 + cos(pi * done)) / 2
+
+
+class StepLR(Schedule):
+    """lr = base · gammaᵏ after k · step_size epochs."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        super().__init__(optimizer)
+        if step_size < 1:
+            raise ValueError(f"StepLR: step_size must be 1 or more, not {step_size}")
+        self.step_size = step_size
+        self.gamma = gamma
+
+    def rate(self) -> float:
+        return self.base_lr * self.gamma ** (self.epoch // self.step_size)
+
+
+def at_least_zero(name: str, value: float) -> float:
+    if not value >= 0:
+        raise ValueError(f"optimizer: {name} must be 0 or more, not {value}")
+    return value
+
+
+def below_one(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise ValueError(f"optimizer: {name} must be in [0, 1), not {value}")
+    return value

@@ -1,0 +1,245 @@
+"""All the calculus there is: every primitive operation, with one derivative rule per argument.
+
+A rule answers one question: given g, the gradient of the loss with respect to the result, what is
+the gradient with respect to this argument?  It is called as
+
+    rule(g, out, *arguments, **metadata)
+
+where `out` is the result, arrays are positional and metadata (axis, shape, …) is by keyword.
+
+Rules are ordinary array code, so they run on whatever array they are given: on NumPy arrays during
+`backward`, on tensors when the gradient itself is to be differentiated or drawn, on any other array
+type that implements NumPy's protocols.  For that the table must be closed: a rule uses only what
+stands in the table itself, array methods that lead there (`.sum`, `.reshape`, `.T`, …) and
+comparisons, which give bare boolean arrays.  Never a NumPy float in a rule (`np.sqrt(2)`), it would
+turn float32 into float64; Python numbers are weak and keep the type.
+
+Where a function has a kink, the table takes a convention:
+
+    |x|  at 0                          0, as sign(0) = 0
+    maximum(x, y), minimum, max, min   equal extremes share the gradient equally
+    maximum(x, 0), minimum(x, 0)       a tie with a plain number goes to the number: relu'(0) = 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from itertools import accumulate, count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # a NumPy array, a Tensor, or another array that speaks NumPy's protocols
+Shape = tuple[int, ...]
+Rule = Callable[..., Array]
+
+
+class EachPosition:
+    """Endless rules: `rule` with the position 0, 1, 2, … filled in."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __iter__(self) -> Iterator[Rule]:
+        return (partial(self.rule, position) for position in count())
+
+
+class Primitive(NamedTuple):
+    """What the reverse sweep must know about one operation."""
+
+    rules: tuple[Rule | None, ...] | EachPosition  # one per argument; None: no gradient flows there
+    broadcasts: bool  # arguments are broadcast, so their gradients must be summed back
+
+
+
+table: dict[Callable[..., Array], Primitive] = {}
+
+
+def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
+    """Enter an operation whose arguments are broadcast against each other."""
+    table[function] = Primitive(rules, broadcasts=True)
+
+
+def structural(function: Callable[..., Array], *rules: Rule | None) -> None:
+    """Enter an operation whose rules give gradients of exactly the arguments' shapes."""
+    table[function] = Primitive(rules, broadcasts=False)
+
+
+def variadic(function: Callable[..., Array], rule: Rule) -> None:
+    """Enter an operation on any number of arrays: its rule is told first which one is meant."""
+    table[function] = Primitive(EachPosition(rule), broadcasts=False)
+
+
+# --- Arithmetic ----------------------------------------------------------------------------------
+# fmt: off
+
+elementwise(np.add,      lambda g, out, x, y: g,
+                         lambda g, out, x, y: g)
+elementwise(np.subtract, lambda g, out, x, y: g,
+                         lambda g, out, x, y: -g)
+elementwise(np.multiply, lambda g, out, x, y: g * y,
+                         lambda g, out, x, y: g * x)
+elementwise(np.divide,   lambda g, out, x, y: g / y,
+                         lambda g, out, x, y: -g * out / y)
+elementwise(np.negative, lambda g, out, x: -g)
+elementwise(np.square,   lambda g, out, x: 2 * x * g)
+# y - (y != 0) is y - 1, except at y = 0, where the factor y already makes the derivative zero and
+# x ** -1 might be infinite.  Likewise 0 ** y does not depend on y > 0, and log(1) = 0 says so.
+elementwise(np.power,    lambda g, out, x, y: g * (y * x ** (y - (y != 0))),
+                         lambda g, out, x, y: g * (out * np.log(np.where(x == 0, 1, x))))
+
+# --- Functions of one variable -------------------------------------------------------------------
+
+elementwise(np.exp,      lambda g, out, x: g * out)
+elementwise(np.log,      lambda g, out, x: g / x)
+elementwise(np.log1p,    lambda g, out, x: g / (1 + x))
+elementwise(np.sqrt,     lambda g, out, x: g / (2 * out))
+elementwise(np.tanh,     lambda g, out, x: g * (1 - out * out))
+elementwise(np.sin,      lambda g, out, x: g * np.cos(x))
+elementwise(np.cos,      lambda g, out, x: -g * np.sin(x))
+elementwise(np.abs,      lambda g, out, x: g * np.sign(x))
+elementwise(np.sign,     None)
+
+# --- Choices -------------------------------------------------------------------------------------
+
+elementwise(np.maximum,  lambda g, out, x, y: share(g, x, y, np.greater, np.greater_equal),
+                         lambda g, out, x, y: share(g, y, x, np.greater, np.greater_equal))
+elementwise(np.minimum,  lambda g, out, x, y: share(g, x, y, np.less, np.less_equal),
+                         lambda g, out, x, y: share(g, y, x, np.less, np.less_equal))
+elementwise(np.where,    None,
+                         lambda g, out, condition, x, y: np.where(condition, g, 0),
+                         lambda g, out, condition, x, y: np.where(condition, 0, g))
+# fmt: on
+
+
+def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -> Array:
+    """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
+    if isinstance(other, (int, float)):
+        return g * wins(mine, other)
+    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
+
+
+# --- Products ------------------------------------------------------------------------------------
+
+
+def matmul_left(g: Array, out: Array, x: Array, y: Array) -> Array:
+    """∂/∂X of X @ Y is g Yᵀ; a vector x stands for one row, a vector y for one column."""
+    if y.ndim == 1:
+        return g * y if x.ndim == 1 else g[..., None] * y
+    return (g if x.ndim > 1 else g[..., None, :]) @ y.swapaxes(-1, -2)
+
+
+def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
+    """∂/∂Y of X @ Y is Xᵀ g."""
+    if x.ndim == 1:
+        return x[:, None] * g[..., None, :] if y.ndim > 1 else x * g
+    if y.ndim == 1:
+        return x * g[..., None]
+    return x.swapaxes(-1, -2) @ g
+
+
+structural(np.vdot, lambda g,out,x,y: g*y, lambda g,out,x,y: g*x)
+elementwise(np.matmul, matmul_left, matmul_right)  # elementwise in the leading, batch axes
+
+
+# --- Reductions ----------------------------------------------------------------------------------
+# NumPy offers these as functions and as methods; the methods start a microsecond sooner.
+
+
+def sum(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+def max(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+def min(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+@lru_cache(maxsize=4096)
+def kept(shape: Shape, axis: int | Shape | None) -> Shape:
+    """The shape that a reduction over `axis` has with keepdims: `kept((3, 4), 1)` is `(3, 1)`."""
+    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    reduced = {a % len(shape) for a in axes}
+    return tuple(1 if i in reduced else n for i, n in enumerate(shape))
+
+
+def spread(g: Array, out: Array, x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
+    """Every summand gets the whole gradient of its sum."""
+    return np.broadcast_to(g.reshape(kept(x.shape, axis)), x.shape)
+
+
+def share_extremes(
+    g: Array, out: Array, x: Array, *, axis: int | Shape | None, keepdims: bool
+) -> Array:
+    """The elements equal to the extreme share its gradient equally."""
+    shape = kept(x.shape, axis)
+    hits = (x == out.reshape(shape)).astype(g.dtype)
+    return g.reshape(shape) * (hits / hits.sum(axis=axis, keepdims=True))
+
+
+structural(sum, spread)
+structural(max, share_extremes)
+structural(min, share_extremes)
+
+
+# --- Shapes, types and indices -------------------------------------------------------------------
+
+
+def reshape(x: Array, *, shape: Shape) -> Array:
+    return x.reshape(shape)
+
+
+def transpose(x: Array, *, axes: Shape) -> Array:
+    return x.transpose(axes)
+
+
+def inverse(axes: Shape) -> Shape:
+    """The permutation that undoes `axes`."""
+    return tuple(axes.index(i) for i in range(len(axes)))
+
+
+def astype(x: Array, *, dtype: Any) -> Array:
+    return x.astype(dtype)
+
+
+def getitem(x: Array, *, index: Any) -> Array:
+    return x[index]
+
+
+def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
+    """Zeros of this shape, with g added in at the index: the transpose of indexing."""
+    if hasattr(g, "apply"):  # NumPy has no such function to dispatch, so ask the tensor ourselves
+        return g.apply(scatter_add, g, index=index, shape=shape)
+    out = np.zeros_like(g, shape=shape)
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
+        out[index] = g
+    else:
+        np.add.at(out, index, g)  # an index array may name an element more than once
+    return out
+
+
+def concatenate(*arrays: Array, axis: int) -> Array:
+    return np.concatenate(arrays, axis=axis)
+
+
+def own_stretch(position: int, g: Array, out: Array, *arrays: Array, axis: int) -> Array:
+    """The part of a concatenation's gradient that belongs to one of the arrays."""
+    ends = list(accumulate(a.shape[axis] for a in arrays))
+    stretch = slice(ends[position] - arrays[position].shape[axis], ends[position])
+    return g[(slice(None),) * (axis % out.ndim) + (stretch,)]
+
+
+# fmt: off
+elementwise(np.broadcast_to, lambda g, out, x, *, shape: g)
+structural(reshape,          lambda g, out, x, *, shape: g.reshape(x.shape))
+structural(transpose,        lambda g, out, x, *, axes: g.transpose(inverse(axes)))
+structural(astype,           lambda g, out, x, *, dtype: g.astype(x.dtype))
+structural(getitem,          lambda g, out, x, *, index: scatter_add(g, index=index, shape=x.shape))
+structural(scatter_add,      lambda g, out, x, *, index, shape: g[index])
+variadic(concatenate,        own_stretch)
+# fmt: on

@@ -1,0 +1,669 @@
+"""`Tensor`: an array that remembers the call that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import primitives
+from .backprop import sweep
+from .primitives import Array, Rule, Shape, table
+from .scope import Scope, composite, current
+
+Operand: TypeAlias = "Tensor | npt.ArrayLike"
+Axis: TypeAlias = int | tuple[int, ...] | None
+
+numbers = count(1)
+recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> Tensor:
+    """Compute function(*inputs, **metadata), and remember the call if a gradient is wanted."""
+    values: list[Array] = []
+    edges: list[tuple[Tensor, Rule]] = []
+    for x, rule in zip(inputs, table[function].rules):
+        if isinstance(x, Tensor):
+            values.append(x._data)
+            if x._requires_grad and rule is not None:
+                edges.append((x, rule))
+        elif isinstance(x, (int, float, np.generic)):  # a number stays one: it widens no type
+            values.append(x)
+        else:
+            return apply(function, *map(as_operand, inputs), **metadata)
+    try:
+        data = function(*values, **metadata)
+    except (TypeError, ValueError, IndexError) as error:
+        raise explained(error, function, values, metadata) from error
+    out = Tensor.__new__(Tensor)
+    out._data = data
+    out.number = next(numbers)
+    out.name = out.grad = None
+    if edges and recording.get():
+        out._requires_grad = True
+        out.function = function
+        out.inputs = inputs
+        out.values = values
+        out.edges = edges
+        out.metadata = metadata
+        out.scope = current.get()
+    else:
+        out._requires_grad = False
+        out.function = None
+        out.inputs = out.edges = ()
+    return out
+
+
+def as_operand(x: Operand) -> Operand:
+    return x if isinstance(x, (Tensor, int, float, np.generic)) else Tensor(x)
+
+
+def constant(data: Array, name: str | None = None) -> Tensor:
+    """A tensor without gradient around an array that nobody else will change: it is not copied."""
+    out = Tensor.__new__(Tensor)
+    out._data = data
+    out.number = next(numbers)
+    out.name = name
+    out.grad = out.function = None
+    out._requires_grad = False
+    out.inputs = out.edges = ()
+    return out
+
+
+def gradients(
+    root: Tensor,
+    arriving: Tensor,
+    wanted: Callable[[Tensor], bool],
+    create_graph: bool = False,
+    since: int = 0,
+) -> dict[Tensor, Tensor]:
+    """The gradients of root with respect to the wanted tensors behind it, as tensors."""
+    if create_graph:
+        with recorded(True):
+            sweeping = sweep(root, arriving, create_graph=True, since=since)
+            return {node: g for node, g in sweeping if wanted(node)}
+    return {node: constant(g) for node, g in sweep(root, arriving._data, since=since) if wanted(node)}
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: results carry no graph.  For this thread (or task) alone.
+
+    Works as a context manager, `with no_grad():`, and as a decorator, `@no_grad()`.
+    """
+    with recorded(False):
+        yield
+
+
+@contextmanager
+def recorded(on: bool) -> Iterator[None]:
+    token = recording.set(on)
+    try:
+        yield
+    finally:
+        recording.reset(token)
+
+
+class Tensor:
+    """An array that remembers the call that made it, so that gradients can flow back through it.
+
+    data            a number, nested lists, an array or a tensor; it is copied
+    requires_grad   whether `backward` shall leave a gradient here, in `.grad`; floats only
+    name            how pictures call it
+
+    The dtype is what NumPy gives the data (Python floats become float64).  Operators, indexing and
+    NumPy's functions work on tensors and give tensors; comparisons give bare boolean arrays, `==`
+    too, so ask `any(t is x for x in items)` rather than `t in items`.  Tensors hash by identity.
+
+    The array never changes once it is in a tensor: `.data` is read-only, and to replace it whole is
+    the only way to change it.  That is what makes recorded graphs trustworthy.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x**2).sum().backward()
+    >>> x.grad
+    Tensor([2., 4.])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_data",
+        "_requires_grad",
+        "edges",
+        "function",
+        "grad",
+        "inputs",
+        "metadata",
+        "name",
+        "number",
+        "scope",
+        "values",
+    )
+
+    _data: Array
+    _requires_grad: bool
+    name: str | None
+    grad: Tensor | None
+    # The call that made it: see `backprop.Node`.
+    number: int
+    function: Callable[..., Array] | None
+    inputs: Sequence[Any]
+    values: Sequence[Array]
+    edges: Sequence[tuple[Tensor, Rule]]
+    metadata: dict[str, Any]
+    scope: Scope | None
+
+    apply = staticmethod(apply)
+
+    def __init__(
+        self, data: Operand, requires_grad: bool = False, name: str | None = None
+    ) -> None:
+        self._data = owned_array(data)
+        self.number = next(numbers)
+        self.name = name
+        self.grad = self.function = None
+        self.inputs = self.edges = ()
+        self._requires_grad = False
+        self.requires_grad = requires_grad
+
+    # --- What it holds ---------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The array, read-only.  Assign a new array of the same shape to replace it (it is copied).
+
+        Only leaves can be given new data.  A graph that was recorded with the old data can no
+        longer be differentiated: `backward` then raises `StaleValueError`.
+        """
+        if not isinstance(self._data, (np.ndarray, np.generic)):
+            return self._data
+        view = np.asarray(self._data).view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, new: Operand) -> None:
+        if self.function is not None:
+            raise ValueError(
+                f"data: this tensor is the result of {self.function.__name__}; only leaves (tensors "
+                "you made yourself) can be given new data"
+            )
+        array = owned_array(new)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"data: the new array has shape {array.shape}, the tensor {self.shape}; "
+                "make a new Tensor for another shape"
+            )
+        if self._requires_grad:
+            refuse_gradient_of(array.dtype)
+        self.replace(array)
+
+    def replace(self, array: Array) -> None:
+        """`data = array` for optimizers: unchecked, and without a copy."""
+        self._data = array
+        self.number = next(numbers)  # newer now than any operation that used the old array
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self.function is not None:
+            raise ValueError(
+                f"requires_grad: this tensor is the result of {self.function.__name__} and passes "
+                "gradients on; use .detach() for one that does not"
+            )
+        if wanted:
+            refuse_gradient_of(self.dtype)
+        self._requires_grad = bool(wanted)
+
+    @property
+    def shape(self) -> Shape:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by hand and not by a recorded operation."""
+        return self.function is None
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item: the tensor has {self.size} elements, shape {self.shape}")
+        return self._data.item()
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """A copy as a NumPy array, which you may change."""
+        return np.array(self._data)
+
+    def detach(self) -> Tensor:
+        """The same array without the graph: a constant to everything computed from it."""
+        return constant(self._data, self.name)
+
+    def __repr__(self) -> str:
+        text = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        if self.dtype != np.float64 and self.dtype.kind == "f":
+            text += f", dtype={self.dtype}"
+        if self.function is not None:
+            text += f", function={self.function.__name__}"
+        elif self._requires_grad:
+            text += ", requires_grad=True"
+        return f"Tensor({text}{f', name={self.name!r}' if self.name else ''})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.function is not None:
+            raise TypeError(
+                f"copy: this tensor is the result of {self.function.__name__} and hangs in a graph; "
+                "copy .detach() of it"
+            )
+        return type(self), (self._data, self._requires_grad, self.name)
+
+    # --- Backpropagation -------------------------------------------------------------------------
+
+    def backward(self, gradient: Operand | None = None, create_graph: bool = False) -> None:
+        """Add to `.grad` of every leaf the gradient of this tensor with respect to that leaf.
+
+        gradient       what arrives here: a vector-Jacobian product is computed, vᵀJ.  It has this
+                       tensor's shape, and may be left out for a single element, where it is 1.
+        create_graph   record the computation of the gradients, so that they can be differentiated
+                       (or drawn) in turn.
+
+        Raises RuntimeError if no gradient flows here, ValueError for a gradient of another shape or
+        a missing one, and StaleValueError if a tensor in the graph was given new data meanwhile.
+        Then no `.grad` has changed.
+        """
+        if not self._requires_grad:
+            raise RuntimeError(
+                "backward: no gradient flows into this tensor: nothing it was computed from has "
+                "requires_grad=True, or it was computed under no_grad()"
+            )
+        arriving = self._arriving(gradient)
+        found = gradients(self, arriving, lambda node: node.function is None, create_graph)
+        for leaf, g in found.items():
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def _arriving(self, gradient: Operand | None) -> Tensor:
+        """The gradient that arrives at this tensor, checked."""
+        if gradient is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward: a tensor of shape {self.shape} has no single derivative; reduce it "
+                    "first, as in t.sum().backward(), or pass the gradient that arrives, "
+                    f"t.backward(gradient) of shape {self.shape}"
+                )
+            return constant(self._data**0)  # 1, of the same shape, type and array library
+        g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        if g.shape != self.shape:
+            raise ValueError(
+                f"backward: the gradient has shape {g.shape}, the tensor {self.shape}; "
+                "they must be the same"
+            )
+        return g if g.dtype == self.dtype else g.astype(self.dtype)
+
+    # --- Operators -------------------------------------------------------------------------------
+    # fmt: off
+
+    def __add__(self, other: Operand) -> Tensor: return apply(np.add, self, other)
+    def __radd__(self, other: Operand) -> Tensor: return apply(np.add, other, self)
+    def __sub__(self, other: Operand) -> Tensor: return apply(np.subtract, self, other)
+    def __rsub__(self, other: Operand) -> Tensor: return apply(np.subtract, other, self)
+    def __mul__(self, other: Operand) -> Tensor: return apply(np.multiply, self, other)
+    def __rmul__(self, other: Operand) -> Tensor: return apply(np.multiply, other, self)
+    def __truediv__(self, other: Operand) -> Tensor: return apply(np.divide, self, other)
+    def __rtruediv__(self, other: Operand) -> Tensor: return apply(np.divide, other, self)
+    def __matmul__(self, other: Operand) -> Tensor: return apply(np.matmul, self, other)
+    def __rmatmul__(self, other: Operand) -> Tensor: return apply(np.matmul, other, self)
+    def __rpow__(self, other: Operand) -> Tensor: return apply(np.power, other, self)
+    def __neg__(self) -> Tensor: return apply(np.negative, self)
+    def __pos__(self) -> Tensor: return self
+    def __abs__(self) -> Tensor: return apply(np.abs, self)
+
+    def __pow__(self, exponent: Operand) -> Tensor:
+        if isinstance(exponent, (int, float)) and exponent == 2:
+            return apply(np.square, self)  # what NumPy's own ** does: much faster than pow
+        return apply(np.power, self, exponent)
+
+    # Comparisons have no derivative: they give bare boolean arrays.
+    def __lt__(self, other: Operand) -> Array: return self._data < bare(other)
+    def __le__(self, other: Operand) -> Array: return self._data <= bare(other)
+    def __gt__(self, other: Operand) -> Array: return self._data > bare(other)
+    def __ge__(self, other: Operand) -> Array: return self._data >= bare(other)
+    def __eq__(self, other: object) -> Array: return self._data == bare(other)  # type: ignore[override]
+    def __ne__(self, other: object) -> Array: return self._data != bare(other)  # type: ignore[override]
+    __hash__ = object.__hash__
+
+    # --- Functions of one variable ---------------------------------------------------------------
+
+    def exp(self) -> Tensor: return apply(np.exp, self)
+    def log(self) -> Tensor: return apply(np.log, self)
+    def log1p(self) -> Tensor: return apply(np.log1p, self)
+    def sqrt(self) -> Tensor: return apply(np.sqrt, self)
+    def tanh(self) -> Tensor: return apply(np.tanh, self)
+    def abs(self) -> Tensor: return apply(np.abs, self)
+    # fmt: on
+
+    # --- Reductions ------------------------------------------------------------------------------
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return apply(primitives.sum, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The largest elements; where several are equal they share the gradient."""
+        return apply(primitives.max, self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The smallest elements; where several are equal they share the gradient."""
+        return apply(primitives.min, self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        total = self.sum(axis, keepdims)
+        return total / (self._data.size / total._data.size)
+
+    @composite
+    def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
+        squares = (self - self.mean(axis, keepdims=True)) ** 2
+        total = squares.sum(axis, keepdims)
+        return total / (self._data.size / total._data.size - ddof)
+
+    def argmax(self, axis: int | None = None) -> Array:
+        """Where the largest element is: a bare array of integers, like a comparison."""
+        return self._data.argmax(axis)
+
+    # --- Shapes, types and indices ---------------------------------------------------------------
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """`t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""
+        return apply(primitives.reshape, self, shape=as_shape(shape))
+
+    def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
+        """Reorder the axes; without arguments, reverse them."""
+        order = as_shape(axes) if axes and axes[0] is not None else range(self.ndim)[::-1]
+        return apply(primitives.transpose, self, axes=tuple(a % self.ndim for a in order))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        return self.transpose()
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        order = list(range(self.ndim))
+        order[axis1], order[axis2] = order[axis2], order[axis1]
+        return self.transpose(order)
+
+    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        return apply(primitives.astype, self, dtype=np.dtype(dtype))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return apply(primitives.getitem, self, index=frozen_index(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "assignment into a tensor is not possible, since graphs rely on its values; build a new "
+            "one, e.g. np.where(mask, new, t) or np.concatenate(...), or replace t.data whole"
+        )
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    # --- Python numbers --------------------------------------------------------------------------
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    # --- NumPy's protocols -----------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if self._requires_grad:
+            raise TypeError(
+                "this tensor would lose its gradient by turning into an array; say so with "
+                ".detach() or .numpy(), or use a function that works on tensors"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NEP 13: np.exp(t), np.add(array, t), array * t, …"""
+        if method != "__call__" or kwargs:
+            what = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            raise TypeError(f"{what}{keywords(kwargs)} is not supported on tensors")
+        if ufunc in without_derivative:
+            return ufunc(*map(bare, inputs))
+        if ufunc not in table:
+            raise no_rule(ufunc)
+        return apply(ufunc, *inputs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """NEP 18: np.sum(t, axis=0), np.where(c, t, u), np.concatenate([t, u]), …"""
+        if func in without_derivative:
+            return func(*bare(args), **bare(kwargs))
+        if func not in array_functions:
+            raise no_rule(func)
+        implementation = array_functions[func]
+        try:
+            return implementation(*args, **kwargs)
+        except TypeError as error:
+            if "unexpected keyword" in str(error):
+                raise TypeError(
+                    f"np.{func.__name__}{keywords(kwargs)} is not supported on tensors: {error}"
+                ) from None
+            raise
+
+
+# --- Functions of several tensors, or without a method in NumPy ------------------------------------
+
+
+def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
+    """x where the condition holds, else y, element by element."""
+    return apply(np.where, condition, x, y)
+
+
+def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
+    """Join along an axis that exists; with None, as flat arrays."""
+    if axis is None:
+        return concatenate([as_tensor(a).reshape(-1) for a in arrays])
+    return apply(primitives.concatenate, *arrays, axis=axis)
+
+
+@composite
+def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Join along a new axis."""
+    return concatenate([expand_dims(a, axis) for a in arrays], axis)
+
+
+def expand_dims(x: Operand, axis: int) -> Tensor:
+    """Insert an axis of size 1."""
+    x = as_tensor(x)
+    at = axis % (x.ndim + 1)
+    return x.reshape(*x.shape[:at], 1, *x.shape[at:])
+
+
+def squeeze(x: Operand, axis: Axis = None) -> Tensor:
+    """Remove axes of size 1: all of them, or those given."""
+    x = as_tensor(x)
+    axes = (axis,) if isinstance(axis, int) else axis
+    drop = {i for i, n in enumerate(x.shape) if n == 1} if axes is None else as_axes(axes, x.ndim)
+    if any(x.shape[i] != 1 for i in drop):
+        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of size 1")
+    return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in drop))
+
+
+def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
+    """Repeat x along new axes and along axes of size 1."""
+    return apply(np.broadcast_to, x, shape=as_shape((shape,)))
+
+
+def vdot(x: Operand, y: Operand) -> Tensor:
+    """Σ xᵢ yᵢ over all elements of two tensors of the same shape."""
+    return apply(np.vdot, x, y)
+
+
+def maximum(x: Operand, y: Operand) -> Tensor:
+    """The larger of two, element by element; equal elements share the gradient.
+
+    A tie with a plain number goes to the number: the derivative of maximum(x, 0) at x = 0 is 0.
+    """
+    return apply(np.maximum, x, y)
+
+
+def minimum(x: Operand, y: Operand) -> Tensor:
+    """The smaller of two, element by element; equal elements share the gradient, as in maximum."""
+    return apply(np.minimum, x, y)
+
+
+array_functions: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.sum: Tensor.sum,
+    np.mean: Tensor.mean,
+    np.var: Tensor.var,
+    np.max: Tensor.max,
+    np.min: Tensor.min,
+    np.reshape: Tensor.reshape,
+    np.transpose: Tensor.transpose,
+    np.swapaxes: Tensor.swapaxes,
+    np.broadcast_to: broadcast_to,
+    np.concatenate: concatenate,
+    np.expand_dims: expand_dims,
+    np.squeeze: squeeze,
+    np.stack: stack,
+    np.vdot: vdot,
+    np.where: where,
+}
+
+# Integer or boolean results carry no gradient: these see bare arrays and give bare arrays.
+without_derivative: set[Callable[..., Any]] = {
+    np.allclose, np.argmax, np.argmin, np.argsort, np.array_equal, np.equal, np.greater,
+    np.greater_equal, np.isclose, np.isfinite, np.isinf, np.isnan, np.less, np.less_equal, np.ndim,
+    np.not_equal, np.shape, np.signbit, np.size,
+}  # fmt: skip
+
+
+# --- Conversions and complaints ------------------------------------------------------------------
+
+
+def as_tensor(x: Operand) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def bare(x: Any) -> Any:
+    """The array in a tensor, and in tensors inside tuples, lists and dictionaries."""
+    if isinstance(x, Tensor):
+        return x._data
+    if isinstance(x, (tuple, list)):
+        return type(x)(map(bare, x))
+    return {key: bare(value) for key, value in x.items()} if isinstance(x, dict) else x
+
+
+def owned_array(data: Any) -> Array:
+    """A numeric array that nobody else can change."""
+    if isinstance(data, Tensor):
+        return data._data
+    if hasattr(data, "__array_function__") and not isinstance(data, np.ndarray):
+        return data.copy()  # another library's array: it stays what it is
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError("Tensor: a masked array would lose its mask; use data.filled(value)")
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"Tensor: the data does not form an array: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Tensor: data must be real numbers or booleans, not {type(data).__name__} "
+            f"of dtype {array.dtype}"
+        )
+    return array
+
+
+def refuse_gradient_of(dtype: Any) -> None:
+    if dtype.kind != "f":
+        raise TypeError(
+            f"requires_grad: only floats have gradients, this tensor is {dtype}; "
+            "make it of floats, e.g. Tensor([1.0, 2.0]) or data.astype(np.float32)"
+        )
+
+
+def as_shape(sizes: Sequence[Any]) -> Shape:
+    """(2, 3) from f(2, 3) and from f((2, 3))."""
+    if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)):
+        sizes = sizes[0]
+    return tuple(int(n) for n in sizes)
+
+
+def as_axes(axes: Sequence[int], ndim: int) -> set[int]:
+    """Axes counted from the front, checked."""
+    for axis in axes:
+        if not -ndim <= axis < ndim:
+            raise np.exceptions.AxisError(axis, ndim)
+    return {axis % ndim for axis in axes}
+
+
+def frozen_index(index: Any) -> Any:
+    """An index that will stay as it is: with arrays of our own for lists, arrays and tensors."""
+    if isinstance(index, tuple):
+        return tuple(map(frozen_index, index))
+    if isinstance(index, (list, np.ndarray, Tensor)):
+        return np.array(bare(index))
+    return index
+
+
+def no_rule(function: Callable[..., Any]) -> TypeError:
+    return TypeError(
+        f"np.{function.__name__} has no derivative rule, so it does not work on tensors; the "
+        "functions that do are in tinygrad_reg/primitives.py, where one line adds another; "
+        "without gradient, use it on t.numpy()"
+    )
+
+
+def keywords(kwargs: dict[str, Any]) -> str:
+    return f" with {', '.join(kwargs)}=" if kwargs else ""
+
+
+def explained(
+    error: Exception, function: Callable[..., Any], values: Sequence[Any], metadata: dict[str, Any]
+) -> Exception:
+    """NumPy's complaint about a call, with what was called on what."""
+    shapes = [np.shape(value) for value in values]
+    name = function.__name__
+    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
+    kind = next(kind for kind in kinds if isinstance(error, kind))
+    listed = " and ".join(map(str, shapes))
+    if function is np.matmul and kind is ValueError:
+        return kind(
+            f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
+            "the last but one of the second (or its only one), and axes before must broadcast"
+        )
+    if table[function].broadcasts and kind is ValueError and not metadata:
+        return kind(
+            f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
+            "equal or 1; reshape one of them, e.g. t.reshape(-1, 1)"
+        )
+    details = "".join(f", {key}={value!r}" for key, value in metadata.items())
+    return kind(f"{name} of shape {listed}{details}: {error}")
