@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Any, Protocol, TypeVar
 
-from .primitives import Array, Rule, Shape, table
+from .primitives import Array, Rule, Shape, broadcasting
 from .scope import Scope, current
 
 
@@ -15,6 +15,7 @@ class Node(Protocol):
     """All that the sweep knows of a tensor: its array, and the call that made it.
 
     _data     the array, function(*values, **metadata)
+    function  None for a leaf
     inputs    what the function was called with: tensors and Python numbers
     values    the same as arrays and Python numbers
     edges     those inputs that want a gradient, each with its rule; none for a leaf
@@ -23,7 +24,7 @@ class Node(Protocol):
     """
 
     _data: Array
-    function: Callable[..., Array] | None
+    function: Any
     inputs: Sequence[Any]
     values: Sequence[Any]
     edges: Sequence[tuple[Any, Rule]]
@@ -40,7 +41,7 @@ class StaleValueError(RuntimeError):
 
 
 def sweep(
-    root: N, g: Array, *, create_graph: bool = False, since: int = 0
+    root: N, g: Array, create_graph: bool = False, since: int = 0
 ) -> Iterator[tuple[N, Array]]:
     """Yield (node, gradient) for root and all that it was computed from, the newest node first.
 
@@ -70,11 +71,9 @@ def sweep(
         metadata = node.metadata
         try:
             for x, rule in node.edges:
-                number = x.number
-                if number < since:
-                    continue
-                if number > node.number:
+                if not since <= x.number < node.number:
                     check_fresh(node)
+                    continue
                 part = rule(g, out, *arguments, **metadata)
                 if part.shape != x._data.shape or part.dtype is not x._data.dtype:
                     part = fit(part, x._data, node)
@@ -82,7 +81,7 @@ def sweep(
                     gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
                 else:
                     gradients[x] = part
-                    heappush(queue, (-number, x))
+                    heappush(queue, (-x.number, x))
         finally:
             if create_graph:
                 current.reset(outside)
@@ -94,7 +93,7 @@ def fit(part: Array, x: Array, node: Node) -> Array:
     Where broadcasting stretched x to use it many times, the gradients of all uses add up.
     """
     if part.shape != x.shape:
-        if not table[node.function].broadcasts:
+        if node.function not in broadcasting:
             raise AssertionError(
                 f"a rule of {node.function.__name__} gave a gradient of shape {part.shape} "
                 f"for an argument of shape {x.shape}; mend it in primitives.py"
@@ -107,9 +106,7 @@ def fit(part: Array, x: Array, node: Node) -> Array:
 def stretched_axes(shape: Shape, before: Shape) -> tuple[int, ...]:
     """The axes of `shape` that broadcasting added to `before` or stretched from size 1."""
     added = len(shape) - len(before)
-    return tuple(
-        i for i, n in enumerate(shape) if i < added or (before[i - added] == 1 and n != 1)
-    )
+    return tuple(i for i, n in enumerate(shape) if i < added or (before[i - added] == 1 and n != 1))
 
 
 def check_fresh(node: Node) -> None:

@@ -9,14 +9,14 @@ Rows are examples: a mini-batch is (n, features).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .primitives import Array
 from .random import generator
 from .scope import composite
 from .tensor import (
@@ -30,8 +30,10 @@ from .tensor import (
     expand_dims,
     maximum,
     minimum,
+    reshape,
     squeeze,
     stack,
+    transpose,
     vdot,
     where,
 )
@@ -82,7 +84,6 @@ Reduction = Literal["mean", "sum", "none"]
 # The methods of Tensor as functions, for those who prefer F.exp(x) to x.exp().
 exp, log, sqrt, tanh, abs = Tensor.exp, Tensor.log, Tensor.sqrt, Tensor.tanh, Tensor.abs
 sum, mean, var, max, min = Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min
-reshape, transpose = Tensor.reshape, Tensor.transpose
 
 
 # --- Activations ---------------------------------------------------------------------------------
@@ -167,10 +168,10 @@ def cross_entropy(
     input             logits, (n, classes), or (classes,) for a single example
     target            class indices, integers of shape (n,), or rows of probabilities, (n, classes)
     reduction         "mean" over the n examples, "sum", or "none" for the n losses
-    label_smoothing   s in [0, 1]: the target becomes (1 - s) y + s / classes (Szegedy et al. 2016)
+    label_smoothing   s in [0, 1]: the target becomes (1 - s) y + s/classes (Szegedy et al. 2016)
 
-    Exact for logits of any finite size.  The gradient with respect to the logits is softmax - y (over
-    n), which nobody wrote down: it comes out of the primitives.
+    Exact for logits of any finite size.  The gradient with respect to the logits is
+    (softmax - y) / n, which nobody wrote down: it comes out of the primitives.
 
     Raises ValueError for shapes that do not fit, labels out of range and an empty mini-batch, and
     TypeError for labels that are neither integers nor probabilities.
@@ -237,14 +238,14 @@ def binary_cross_entropy_with_logits(
     if not np.all((y >= 0) & (y <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: the target must be in [0, 1]")
     # relu(x) - x y cancels before anything small is added to it, so no digit is lost.
-    return reduce((maximum(x, 0) - x * y) + exp_of_minus_abs(x).log1p(), reduction)
+    return reduced((maximum(x, 0) - x * y) + exp_of_minus_abs(x).log1p(), reduction)
 
 
 @composite
 def mse_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -> Tensor:
     """(input - target)², element by element; both of the same shape."""
     x = as_tensor(input)
-    return reduce((x - same_shape("mse_loss", x, target)) ** 2, reduction)
+    return reduced((x - same_shape("mse_loss", x, target)) ** 2, reduction)
 
 
 @composite
@@ -257,7 +258,7 @@ def hinge_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -
     y = same_shape("hinge_loss", x, target)
     if not np.all((y == 1) | (y == -1)):
         raise ValueError("hinge_loss: the target must consist of -1 and 1 (2 * y - 1 for y = 0, 1)")
-    return reduce(maximum(1 - x * y, 0), reduction)
+    return reduced(maximum(1 - x * y, 0), reduction)
 
 
 def same_shape(name: str, x: Tensor, target: Operand) -> Tensor:
@@ -270,7 +271,7 @@ def same_shape(name: str, x: Tensor, target: Operand) -> Tensor:
     return y if y.requires_grad or y.dtype == x.dtype else y.astype(x.dtype)
 
 
-def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+def reduced(losses: Tensor, reduction: Reduction) -> Tensor:
     if checked(reduction) == "none":
         return losses
     return losses.mean() if reduction == "mean" else losses.sum()
@@ -321,9 +322,7 @@ def batch_norm(
     if x.ndim > 2:  # every position is one more example
         last = x.swapaxes(1, -1)
         rows = last.reshape(-1, x.shape[1])
-        y = batch_norm(
-            rows, running_mean, running_var, weight, bias, training, momentum, eps
-        )
+        y = batch_norm(rows, running_mean, running_var, weight, bias, training, momentum, eps)
         return y.reshape(last.shape).swapaxes(1, -1)
     n, features = x.shape
     for vector in (running_mean, running_var, weight, bias):
@@ -343,8 +342,8 @@ def batch_norm(
         centred = x - mean
         var = average @ centred**2
         if training and running_mean is not None and running_var is not None:
-            move(running_mean, mean._data, momentum)
-            move(running_var, var._data * (n / (n - 1)), momentum)
+            move(running_mean, mean, momentum)
+            move(running_var, var, momentum, unbiased=n / (n - 1))
     else:
         centred = x - running_mean
         var = running_var
@@ -358,9 +357,9 @@ def averaging_row(n: int, dtype: np.dtype[Any]) -> Tensor:
     return constant(np.full(n, 1 / n, dtype), name="1/n")
 
 
-def move(running: Tensor, batch: Array, momentum: float) -> None:
+def move(running: Tensor, batch: Tensor, momentum: float, unbiased: float = 1.0) -> None:
     """Let an exponential average take its next step."""
-    average = (1 - momentum) * running._data + momentum * batch
+    average = (1 - momentum) * running._data + (momentum * unbiased) * batch._data
     running.replace(average if average.dtype is running.dtype else average.astype(running.dtype))
 
 
@@ -425,7 +424,7 @@ def keep_mask(
 ) -> Tensor:
     """`scale` where x is kept and 0 where it is dropped, as a constant of x's type."""
     if mask is None:
-        uniform = np.float64 if x.dtype == np.float64 else np.float32
+        uniform = np.float32 if x.dtype.itemsize <= 4 else np.float64
         kept = generator(rng).random(x.shape, dtype=uniform) >= p
     else:
         kept = np.asarray(mask)
@@ -472,24 +471,17 @@ def penalty(
     factor: float,
 ) -> Tensor:
     """factor · Σᵢ strengthᵢ · norm(Wᵢ)"""
-    tensors = [weights] if isinstance(weights, Tensor) else list(weights)
+    norms = [norm(w) for w in ([weights] if isinstance(weights, Tensor) else weights)]
     strengths = [strength] if isinstance(strength, (int, float)) else list(strength)
-    if not tensors:
+    if not norms:
         raise ValueError(f"{name}: there are no weights to penalise")
-    if any(not s >= 0 for s in strengths):
+    if not all(s >= 0 for s in strengths):
         raise ValueError(f"{name}: strengths must be 0 or more, not {strength}")
     if isinstance(strength, (int, float)):
-        return added(map(norm, tensors)) * (factor * strength)
-    if len(strengths) != len(tensors):
+        return reduce(operator.add, norms) * (factor * strength)
+    if len(strengths) != len(norms):
         raise ValueError(
-            f"{name}: {len(strengths)} strengths for {len(tensors)} weights; "
+            f"{name}: {len(strengths)} strengths for {len(norms)} weights; "
             "give one number, or one for each weight"
         )
-    return added(norm(w) * (factor * s) for w, s in zip(tensors, strengths))
-
-
-def added(terms: Iterable[Tensor]) -> Tensor:
-    first, *others = terms
-    for term in others:
-        first = first + term
-    return first
+    return reduce(operator.add, (n * (factor * s) for n, s in zip(norms, strengths)))

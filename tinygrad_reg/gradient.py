@@ -38,7 +38,7 @@ def value_and_grad(
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         if any(not -len(args) <= p < len(args) for p in positions):
-            raise ValueError(f"grad: there is no argument {argnum} among {len(args)} positional ones")
+            raise ValueError(f"grad: no argument {argnum} among {len(args)} positional ones")
         may_continue = recording.get()
         with recorded(True):
             watched = {p % len(args): watch(args[p], may_continue) for p in positions}
@@ -46,9 +46,9 @@ def value_and_grad(
         check_scalar(value)
         targets = [watched[p % len(args)] for p in positions]
         since = min(x.number for x in targets)
-        # The gradient itself has a gradient only if f also looked at something older that wants one.
+        # The gradient has a gradient itself only if f also saw something older that wants one.
         create_graph = may_continue and reaches_beyond(value, since)
-        one = constant(np.ones_like(value._data))
+        one = constant(value._data**0)
         found = gradients(value, one, set(targets).__contains__, create_graph, since)
         results = tuple(
             found[x] if x in found else constant(np.zeros_like(x._data)) for x in targets
@@ -74,7 +74,7 @@ def grad(f: Callable[..., Tensor], argnum: int | tuple[int, ...] = 0) -> Callabl
 
 
 def watch(x: Any, may_continue: bool) -> Tensor:
-    """A tensor equal to x that only this call of f sees, so that it is differentiated by no other."""
+    """A tensor equal to x that only this call of f sees: no other gradient can get mixed in."""
     if isinstance(x, Tensor) and x.requires_grad and may_continue:
         return x.reshape(x.shape)  # a new node in the graph that x belongs to
     name = x.name if isinstance(x, Tensor) else None
@@ -85,7 +85,7 @@ def check_scalar(value: Any) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(
             f"grad: the function returned {type(value).__name__}, not a tensor; gradients flow "
-            "through tensors only, so don't turn them into numbers inside (.item(), float, math.exp)"
+            "through tensors only, so don't make numbers of them inside (.item(), float, math.exp)"
         )
     if value.size != 1:
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import functional as F
 from . import init
 from .scope import Scope, current
-from .tensor import Operand, Tensor
+from .tensor import Operand, Tensor, as_tensor
 
 __all__ = [
     "BatchNorm1d",
@@ -34,9 +34,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(
-        self, data: Operand, requires_grad: bool = True, name: str | None = None
-    ) -> None:
+    def __init__(self, data: Operand, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, requires_grad, name)
 
 
@@ -220,7 +218,8 @@ class Linear(Module):
             raise ValueError(f"Linear: sizes must be 1 or more, not {in_features}, {out_features}")
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(init((in_features, out_features), rng=rng, dtype=dtype), name="weight")
+        weight = init((in_features, out_features), rng=rng, dtype=dtype)
+        self.weight = Parameter(weight, name="weight")
         self.bias = Parameter(np.zeros(out_features, dtype), name="bias") if bias else None
 
     def forward(self, x: Operand) -> Tensor:
@@ -330,7 +329,7 @@ class Tanh(Module):
     """tanh x."""
 
     def forward(self, x: Operand) -> Tensor:
-        return F.as_tensor(x).tanh()
+        return as_tensor(x).tanh()
 
 
 class Sigmoid(Module):

@@ -45,9 +45,7 @@ class Optimizer:
                 update = self.update(i, p._data, p.grad._data)
                 p.replace(np.subtract(p._data, update, out=update))
 
-    def update(
-        self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]
-    ) -> npt.NDArray[Any]:
+    def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A new array: what to subtract from p, that of parameter i, when its gradient is g."""
         raise NotImplementedError
 
@@ -84,9 +82,7 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0")
         self.velocity = self.zeros() if momentum else []
 
-    def update(
-        self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]
-    ) -> npt.NDArray[Any]:
+    def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.weight_decay:
             g = g + self.weight_decay * p
         if not self.momentum:
@@ -128,9 +124,7 @@ class Adam(Optimizer):
         self.second = self.zeros()
         self.steps = [0] * len(self.parameters)
 
-    def update(
-        self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]
-    ) -> npt.NDArray[Any]:
+    def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.weight_decay and not self.decoupled:
             g = g + self.weight_decay * p
         beta1, beta2 = self.betas
@@ -141,8 +135,9 @@ class Adam(Optimizer):
         s *= beta2
         s += (1 - beta2) * (g * g)
         rate = self.lr / (1 - beta1 ** self.steps[i])
-        update = rate * m / (np.sqrt(s) / sqrt(1 - beta2 ** self.steps[i]) + self.eps)
-        return update + (self.lr * self.weight_decay) * p if self.decoupled else update
+        scale = np.sqrt(s) / sqrt(1 - beta2 ** self.steps[i]) + self.eps
+        step: npt.NDArray[Any] = rate * m / scale
+        return step + (self.lr * self.weight_decay) * p if self.decoupled else step
 
 
 class AdamW(Adam):
@@ -165,7 +160,7 @@ class AdamW(Adam):
 
 
 class Schedule:
-    """Sets its optimizer's learning rate as a function of `epoch`, which counts calls of `step()`."""
+    """Sets its optimizer's learning rate by `epoch`, which counts the calls of `step()`."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer

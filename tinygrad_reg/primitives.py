@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from itertools import accumulate, count
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -45,30 +45,26 @@ class EachPosition:
         return (partial(self.rule, position) for position in count())
 
 
-class Primitive(NamedTuple):
-    """What the reverse sweep must know about one operation."""
-
-    rules: tuple[Rule | None, ...] | EachPosition  # one per argument; None: no gradient flows there
-    broadcasts: bool  # arguments are broadcast, so their gradients must be summed back
-
-
-
-table: dict[Callable[..., Array], Primitive] = {}
+# For each function, one rule per argument; None where no gradient flows.
+table: dict[Callable[..., Array], tuple[Rule | None, ...] | EachPosition] = {}
+# Functions that broadcast their arguments: gradients are summed back to the arguments' shapes.
+broadcasting: set[Callable[..., Array]] = set()
 
 
 def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
-    """Enter an operation whose arguments are broadcast against each other."""
-    table[function] = Primitive(rules, broadcasts=True)
+    """Enter a function that broadcasts its arguments against each other."""
+    table[function] = rules
+    broadcasting.add(function)
 
 
 def structural(function: Callable[..., Array], *rules: Rule | None) -> None:
-    """Enter an operation whose rules give gradients of exactly the arguments' shapes."""
-    table[function] = Primitive(rules, broadcasts=False)
+    """Enter a function whose rules give gradients of exactly the arguments' shapes."""
+    table[function] = rules
 
 
 def variadic(function: Callable[..., Array], rule: Rule) -> None:
-    """Enter an operation on any number of arrays: its rule is told first which one is meant."""
-    table[function] = Primitive(EachPosition(rule), broadcasts=False)
+    """Enter a function of any number of arrays: its rule is told first which one is meant."""
+    table[function] = EachPosition(rule)
 
 
 # --- Arithmetic ----------------------------------------------------------------------------------
@@ -139,8 +135,11 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     return x.swapaxes(-1, -2) @ g
 
 
-structural(np.vdot, lambda g,out,x,y: g*y, lambda g,out,x,y: g*x)
-elementwise(np.matmul, matmul_left, matmul_right)  # elementwise in the leading, batch axes
+# fmt: off
+elementwise(np.matmul,   matmul_left, matmul_right)  # elementwise in the leading, batch axes
+structural(np.vdot,      lambda g, out, x, y: g * y,   # Σ xᵢ yᵢ over all elements
+                         lambda g, out, x, y: g * x)
+# fmt: on
 
 
 # --- Reductions ----------------------------------------------------------------------------------
@@ -162,14 +161,14 @@ def min(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
 @lru_cache(maxsize=4096)
 def kept(shape: Shape, axis: int | Shape | None) -> Shape:
     """The shape that a reduction over `axis` has with keepdims: `kept((3, 4), 1)` is `(3, 1)`."""
-    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     reduced = {a % len(shape) for a in axes}
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 
 def spread(g: Array, out: Array, x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
     """Every summand gets the whole gradient of its sum."""
-    return np.broadcast_to(g.reshape(kept(x.shape, axis)), x.shape)
+    return broadcast_to(g.reshape(kept(x.shape, axis)), shape=x.shape)
 
 
 def share_extremes(
@@ -187,6 +186,15 @@ structural(min, share_extremes)
 
 
 # --- Shapes, types and indices -------------------------------------------------------------------
+
+
+def broadcast_to(x: Array, *, shape: Shape) -> Array:
+    """x repeated along new axes and axes of size 1."""
+    if hasattr(x, "apply"):  # a tensor: it records the call
+        return x.apply(broadcast_to, x, shape=shape)
+    out = np.empty_like(x, shape=shape)  # NumPy's view takes longer to make than this to fill
+    out[...] = x
+    return out
 
 
 def reshape(x: Array, *, shape: Shape) -> Array:
@@ -212,7 +220,7 @@ def getitem(x: Array, *, index: Any) -> Array:
 
 def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     """Zeros of this shape, with g added in at the index: the transpose of indexing."""
-    if hasattr(g, "apply"):  # NumPy has no such function to dispatch, so ask the tensor ourselves
+    if hasattr(g, "apply"):  # a tensor: it records the call
         return g.apply(scatter_add, g, index=index, shape=shape)
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
@@ -235,7 +243,7 @@ def own_stretch(position: int, g: Array, out: Array, *arrays: Array, axis: int) 
 
 
 # fmt: off
-elementwise(np.broadcast_to, lambda g, out, x, *, shape: g)
+elementwise(broadcast_to,    lambda g, out, x, *, shape: g)
 structural(reshape,          lambda g, out, x, *, shape: g.reshape(x.shape))
 structural(transpose,        lambda g, out, x, *, axes: g.transpose(inverse(axes)))
 structural(astype,           lambda g, out, x, *, dtype: g.astype(x.dtype))

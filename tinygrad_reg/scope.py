@@ -1,7 +1,7 @@
 """Which named piece of computation is running: every tensor remembers it, and pictures box by it.
 
-A scope is entered by calling a composite of `functional`, a module of `nn`, or `with scope("name")`.
-Scopes nest, and each entry gets a number of its own, so that two dropouts stay two.
+A scope is entered by a call of a composite of `functional` or a module of `nn`, and in a block
+`with scope("name")`.  Scopes nest, and each entry is numbered, so that two dropouts stay two.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from .backprop import sweep
 from .primitives import Array, Rule, Shape, table
 from .scope import Scope, composite, current
 
-Operand: TypeAlias = "Tensor | npt.ArrayLike"
+Operand: TypeAlias = "Tensor | int | float | npt.ArrayLike"
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 numbers = count(1)
@@ -27,7 +27,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     """Compute function(*inputs, **metadata), and remember the call if a gradient is wanted."""
     values: list[Array] = []
     edges: list[tuple[Tensor, Rule]] = []
-    for x, rule in zip(inputs, table[function].rules):
+    for x, rule in zip(inputs, table[function]):
         if isinstance(x, Tensor):
             values.append(x._data)
             if x._requires_grad and rule is not None:
@@ -82,12 +82,13 @@ def gradients(
     create_graph: bool = False,
     since: int = 0,
 ) -> dict[Tensor, Tensor]:
-    """The gradients of root with respect to the wanted tensors behind it, as tensors."""
+    """The gradients of root with respect to the wanted ones of the tensors behind it."""
     if create_graph:
         with recorded(True):
-            sweeping = sweep(root, arriving, create_graph=True, since=since)
-            return {node: g for node, g in sweeping if wanted(node)}
-    return {node: constant(g) for node, g in sweep(root, arriving._data, since=since) if wanted(node)}
+            steps = sweep(root, arriving, create_graph=True, since=since)
+            return {node: g for node, g in steps if wanted(node)}
+    steps = sweep(root, arriving._data, since=since)
+    return {node: constant(g) for node, g in steps if wanted(node)}
 
 
 @contextmanager
@@ -159,16 +160,15 @@ class Tensor:
 
     apply = staticmethod(apply)
 
-    def __init__(
-        self, data: Operand, requires_grad: bool = False, name: str | None = None
-    ) -> None:
+    def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
         self._data = owned_array(data)
         self.number = next(numbers)
         self.name = name
         self.grad = self.function = None
         self.inputs = self.edges = ()
-        self._requires_grad = False
-        self.requires_grad = requires_grad
+        if requires_grad:
+            refuse_gradient_of(self._data.dtype)
+        self._requires_grad = bool(requires_grad)
 
     # --- What it holds ---------------------------------------------------------------------------
 
@@ -189,8 +189,8 @@ class Tensor:
     def data(self, new: Operand) -> None:
         if self.function is not None:
             raise ValueError(
-                f"data: this tensor is the result of {self.function.__name__}; only leaves (tensors "
-                "you made yourself) can be given new data"
+                f"data: this tensor is the result of {self.function.__name__}; only leaves, which "
+                "were made by hand, can be given new data"
             )
         array = owned_array(new)
         if array.shape != self.shape:
@@ -224,18 +224,19 @@ class Tensor:
 
     @property
     def shape(self) -> Shape:
-        return self._data.shape
+        shape: Shape = self._data.shape
+        return shape
 
     @property
     def ndim(self) -> int:
-        return self._data.ndim
+        return len(self._data.shape)
 
     @property
     def size(self) -> int:
-        return self._data.size
+        return int(self._data.size)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Any:
         return self._data.dtype
 
     @property
@@ -270,7 +271,7 @@ class Tensor:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.function is not None:
             raise TypeError(
-                f"copy: this tensor is the result of {self.function.__name__} and hangs in a graph; "
+                f"copy: this tensor is the result of {self.function.__name__} and part of a graph; "
                 "copy .detach() of it"
             )
         return type(self), (self._data, self._requires_grad, self.name)
@@ -295,8 +296,14 @@ class Tensor:
                 "requires_grad=True, or it was computed under no_grad()"
             )
         arriving = self._arriving(gradient)
-        found = gradients(self, arriving, lambda node: node.function is None, create_graph)
-        for leaf, g in found.items():
+        if create_graph:
+            with recorded(True):
+                steps = sweep(self, arriving, create_graph=True)
+                found = [(leaf, g) for leaf, g in steps if leaf.function is None]
+        else:
+            steps = sweep(self, arriving._data)
+            found = [(leaf, constant(g)) for leaf, g in steps if leaf.function is None]
+        for leaf, g in found:
             leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def _arriving(self, gradient: Operand | None) -> Tensor:
@@ -345,8 +352,8 @@ class Tensor:
     def __le__(self, other: Operand) -> Array: return self._data <= bare(other)
     def __gt__(self, other: Operand) -> Array: return self._data > bare(other)
     def __ge__(self, other: Operand) -> Array: return self._data >= bare(other)
-    def __eq__(self, other: object) -> Array: return self._data == bare(other)  # type: ignore[override]
-    def __ne__(self, other: object) -> Array: return self._data != bare(other)  # type: ignore[override]
+    def __eq__(self, other: object) -> Array: return self._data == bare(other)
+    def __ne__(self, other: object) -> Array: return self._data != bare(other)
     __hash__ = object.__hash__
 
     # --- Functions of one variable ---------------------------------------------------------------
@@ -374,14 +381,14 @@ class Tensor:
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         total = self.sum(axis, keepdims)
-        return total / (self._data.size / total._data.size)
+        return total / (self.size / total.size)
 
     @composite
     def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
         """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
         squares = (self - self.mean(axis, keepdims=True)) ** 2
         total = squares.sum(axis, keepdims)
-        return total / (self._data.size / total._data.size - ddof)
+        return total / (self.size / total.size - ddof)
 
     def argmax(self, axis: int | None = None) -> Array:
         """Where the largest element is: a bare array of integers, like a comparison."""
@@ -396,18 +403,23 @@ class Tensor:
     def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """Reorder the axes; without arguments, reverse them."""
         order = as_shape(axes) if axes and axes[0] is not None else range(self.ndim)[::-1]
-        return apply(primitives.transpose, self, axes=tuple(a % self.ndim for a in order))
+        counted = tuple(from_front("transpose", axis, self.ndim) for axis in order)
+        return apply(primitives.transpose, self, axes=counted)
 
     @property
     def T(self) -> Tensor:  # noqa: N802
         return self.transpose()
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        i, j = (from_front("swapaxes", axis, self.ndim) for axis in (axis1, axis2))
         order = list(range(self.ndim))
-        order[axis1], order[axis2] = order[axis2], order[axis1]
+        order[i], order[j] = j, i
         return self.transpose(order)
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        """Another type; gradients flow back in the old one, and not at all through integers."""
+        if np.dtype(dtype).kind != "f":
+            return constant(self._data.astype(dtype))
         return apply(primitives.astype, self, dtype=np.dtype(dtype))
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -415,11 +427,13 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            "assignment into a tensor is not possible, since graphs rely on its values; build a new "
+            "assignment into a tensor is impossible, since graphs rely on its values; build a new "
             "one, e.g. np.where(mask, new, t) or np.concatenate(...), or replace t.data whole"
         )
 
     def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len: a tensor of shape () has no length")
         return len(self._data)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -479,7 +493,17 @@ class Tensor:
             raise
 
 
-# --- Functions of several tensors, or without a method in NumPy ------------------------------------
+# --- Functions of several tensors, or without a method in NumPy ----------------------------------
+
+
+def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
+    """The same elements in another shape; one size may be -1."""
+    return as_tensor(x).reshape(shape)
+
+
+def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
+    """Reorder the axes; by default, reverse them."""
+    return as_tensor(x).transpose(axes)
 
 
 def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
@@ -503,15 +527,18 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
 def expand_dims(x: Operand, axis: int) -> Tensor:
     """Insert an axis of size 1."""
     x = as_tensor(x)
-    at = axis % (x.ndim + 1)
+    at = from_front("expand_dims", axis, x.ndim + 1)
     return x.reshape(*x.shape[:at], 1, *x.shape[at:])
 
 
 def squeeze(x: Operand, axis: Axis = None) -> Tensor:
     """Remove axes of size 1: all of them, or those given."""
     x = as_tensor(x)
-    axes = (axis,) if isinstance(axis, int) else axis
-    drop = {i for i, n in enumerate(x.shape) if n == 1} if axes is None else as_axes(axes, x.ndim)
+    if axis is None:
+        drop = {i for i, n in enumerate(x.shape) if n == 1}
+    else:
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        drop = {from_front("squeeze", a, x.ndim) for a in axes}
     if any(x.shape[i] != 1 for i in drop):
         raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of size 1")
     return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in drop))
@@ -519,11 +546,14 @@ def squeeze(x: Operand, axis: Axis = None) -> Tensor:
 
 def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     """Repeat x along new axes and along axes of size 1."""
-    return apply(np.broadcast_to, x, shape=as_shape((shape,)))
+    return apply(primitives.broadcast_to, x, shape=as_shape((shape,)))
 
 
 def vdot(x: Operand, y: Operand) -> Tensor:
     """Σ xᵢ yᵢ over all elements of two tensors of the same shape."""
+    x, y = as_tensor(x), as_tensor(y)
+    if x.shape != y.shape:
+        raise ValueError(f"vdot: shapes {x.shape} and {y.shape} differ")
     return apply(np.vdot, x, y)
 
 
@@ -546,8 +576,8 @@ array_functions: dict[Callable[..., Any], Callable[..., Any]] = {
     np.var: Tensor.var,
     np.max: Tensor.max,
     np.min: Tensor.min,
-    np.reshape: Tensor.reshape,
-    np.transpose: Tensor.transpose,
+    np.reshape: reshape,
+    np.transpose: transpose,
     np.swapaxes: Tensor.swapaxes,
     np.broadcast_to: broadcast_to,
     np.concatenate: concatenate,
@@ -586,7 +616,7 @@ def owned_array(data: Any) -> Array:
     """A numeric array that nobody else can change."""
     if isinstance(data, Tensor):
         return data._data
-    if hasattr(data, "__array_function__") and not isinstance(data, np.ndarray):
+    if not isinstance(data, np.ndarray) and hasattr(data, "__array_function__"):
         return data.copy()  # another library's array: it stays what it is
     if isinstance(data, np.ma.MaskedArray):
         raise TypeError("Tensor: a masked array would lose its mask; use data.filled(value)")
@@ -617,12 +647,11 @@ def as_shape(sizes: Sequence[Any]) -> Shape:
     return tuple(int(n) for n in sizes)
 
 
-def as_axes(axes: Sequence[int], ndim: int) -> set[int]:
-    """Axes counted from the front, checked."""
-    for axis in axes:
-        if not -ndim <= axis < ndim:
-            raise np.exceptions.AxisError(axis, ndim)
-    return {axis % ndim for axis in axes}
+def from_front(name: str, axis: int, ndim: int) -> int:
+    """An axis counted from the front, checked."""
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(f"{name}: axis {axis} does not exist with {ndim} dimensions")
+    return axis % ndim
 
 
 def frozen_index(index: Any) -> Any:
@@ -630,7 +659,8 @@ def frozen_index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(map(frozen_index, index))
     if isinstance(index, (list, np.ndarray, Tensor)):
-        return np.array(bare(index))
+        array = np.array(bare(index))
+        return array if array.size else array.astype(int)  # [] would be of floats
     return index
 
 
@@ -660,7 +690,7 @@ def explained(
             f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
             "the last but one of the second (or its only one), and axes before must broadcast"
         )
-    if table[function].broadcasts and kind is ValueError and not metadata:
+    if function in primitives.broadcasting and kind is ValueError and not metadata:
         return kind(
             f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
             "equal or 1; reshape one of them, e.g. t.reshape(-1, 1)"
