@@ -28,5 +28,5 @@ __all__ = [
 
 # A training step frees at its end the memory that the next one takes again.  glibc hands freed
 # memory back to the system above twice the largest block it has seen freed, and faulting it in
-# again costs up to a fifth of a step: so let it see one large block.  Nothing is ever written to it.
+# again costs up to a fifth of a step.  So let it see one large block; nothing is written there.
 np.empty(31 << 20, np.uint8)

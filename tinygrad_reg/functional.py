@@ -430,7 +430,8 @@ def keep_mask(
         kept = np.asarray(mask)
         if not np.all((kept == 0) | (kept == 1)):
             raise ValueError("dropout: a mask consists of 0 (drop) and 1 (keep)")
-        if np.broadcast_shapes(kept.shape, x.shape) != x.shape:
+        pairs = zip(kept.shape[::-1], x.shape[::-1])
+        if kept.ndim > x.ndim or any(m not in (1, n) for m, n in pairs):
             raise ValueError(f"dropout: a mask of shape {kept.shape} does not fit x, {x.shape}")
     return constant(kept * x.dtype.type(scale), name="mask")
 

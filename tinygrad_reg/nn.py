@@ -143,13 +143,15 @@ class Module:
                 f"load_state_dict: the state does not fit this {type(self).__name__}: missing "
                 f"{missing or 'nothing'}, unexpected {unexpected or 'nothing'}"
             )
-        arrays = {name: np.array(state[name], dtype=own[name].dtype) for name in own}
-        for name, array in arrays.items():
-            if array.shape != own[name].shape:
+        arrays = {}
+        for name, tensor in own.items():
+            array = np.array(state[name])
+            if array.shape != tensor.shape or array.dtype.kind not in "biuf":
                 raise ValueError(
-                    f"load_state_dict: {name} has shape {array.shape}, but must have "
-                    f"{own[name].shape}; nothing was loaded"
+                    f"load_state_dict: {name} is {array.dtype} of shape {array.shape}, but must be "
+                    f"numbers of shape {tensor.shape}; nothing was loaded"
                 )
+            arrays[name] = array.astype(tensor.dtype, copy=False)
         for name, array in arrays.items():
             own[name].replace(array)
 
@@ -219,6 +221,10 @@ class Linear(Module):
         self.in_features = in_features
         self.out_features = out_features
         weight = init((in_features, out_features), rng=rng, dtype=dtype)
+        if weight.shape != (in_features, out_features):
+            raise ValueError(
+                f"Linear: init gave shape {weight.shape}, not {(in_features, out_features)}"
+            )
         self.weight = Parameter(weight, name="weight")
         self.bias = Parameter(np.zeros(out_features, dtype), name="bias") if bias else None
 

@@ -14,6 +14,8 @@ def seed(n: int) -> None:
     `rng`, a `numpy.random.Generator` of your own.
     """
     global _default
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise TypeError(f"seed: n must be a whole number from 0, not {n!r}")
     _default = np.random.default_rng(n)
 
 

@@ -54,7 +54,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         out.scope = current.get()
     else:
         out._requires_grad = False
-        out.function = None
+        out.function = out.scope = None
         out.inputs = out.edges = ()
     return out
 
@@ -69,7 +69,7 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     out._data = data
     out.number = next(numbers)
     out.name = name
-    out.grad = out.function = None
+    out.grad = out.function = out.scope = None
     out._requires_grad = False
     out.inputs = out.edges = ()
     return out
@@ -164,7 +164,7 @@ class Tensor:
         self._data = owned_array(data)
         self.number = next(numbers)
         self.name = name
-        self.grad = self.function = None
+        self.grad = self.function = self.scope = None
         self.inputs = self.edges = ()
         if requires_grad:
             refuse_gradient_of(self._data.dtype)

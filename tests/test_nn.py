@@ -1,0 +1,159 @@
+"""Modules: what they hold, how they are saved, and in which mode they are."""
+
+import numpy as np
+import pytest
+
+import tinygrad_reg as tg
+from tinygrad_reg import Tensor, init, nn
+from tinygrad_reg import functional as F
+
+
+def network(rng=None):
+    return nn.Sequential(
+        nn.Linear(4, 3, rng=rng), nn.BatchNorm1d(3), nn.ReLU(), nn.Dropout(0.5, rng=rng),
+        nn.Linear(3, 2, bias=False, rng=rng),
+    )  # fmt: skip
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        self.scale = nn.Parameter(np.ones(2), name="scale")
+        self.blocks = [nn.Linear(2, 2), nn.Tanh()]
+        self.tied = self.blocks[0]
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x * self.scale
+
+
+def test_parameters_have_dotted_names_and_come_once():
+    assert [name for name, _ in network().named_parameters()] == [
+        "0.weight", "0.bias", "1.weight", "1.bias", "4.weight",
+    ]  # fmt: skip
+    names = [name for name, _ in Nested().named_parameters()]
+    assert names == ["scale", "blocks.0.weight", "blocks.0.bias"]
+
+
+def test_repr_shows_the_structure():
+    assert repr(network()) == (
+        "Sequential(\n"
+        "  (0): Linear(4, 3, bias=True)\n"
+        "  (1): BatchNorm1d(3, eps=1e-05, momentum=0.1)\n"
+        "  (2): ReLU()\n"
+        "  (3): Dropout(p=0.5)\n"
+        "  (4): Linear(3, 2, bias=False)\n"
+        ")"
+    )
+    assert "  (blocks.0): Linear(2, 2, bias=True)\n" in repr(Nested())
+
+
+def test_layers_are_float32_and_can_be_another_type():
+    model = network(np.random.default_rng(0))
+    assert model(np.ones((5, 4), np.float32)).dtype == np.float32
+    model.astype(np.float64)
+    assert {array.dtype for array in model.state_dict().values()} == {np.dtype(np.float64)}
+    assert nn.Linear(2, 2, dtype=np.float64).weight.dtype == np.float64
+
+
+def test_eval_mode_is_deterministic_and_examples_do_not_influence_each_other():
+    model = network(np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((6, 4), dtype=np.float32)
+    assert np.any(model(x).data != model(x).data)
+    assert model.eval() is model
+    assert not model[3].training
+    np.testing.assert_array_equal(model(x).data, model(x).data)
+    np.testing.assert_allclose(model(x[:1]).data, model(x).data[:1], rtol=1e-6)
+    assert model.train()[3].training
+
+
+def test_zero_grad_forgets_gradients():
+    model = network(np.random.default_rng(0))
+    model(np.ones((5, 4), np.float32)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_state_can_be_saved_and_loaded():
+    one, two = network(np.random.default_rng(0)), network(np.random.default_rng(1))
+    one(np.random.default_rng(2).standard_normal((9, 4), dtype=np.float32))
+    state = one.state_dict()
+    assert list(state) == [
+        "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "4.weight",
+    ]  # fmt: skip
+    two.load_state_dict(state)
+    x = np.ones((3, 4), np.float32)
+    np.testing.assert_array_equal(one.eval()(x).data, two.eval()(x).data)
+    state["0.bias"][:] = 7
+    assert np.all(one[0].bias.data != 7)
+    assert np.all(two[0].bias.data != 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        (lambda s: s.pop("0.bias"), KeyError, r"missing \['0.bias'\], unexpected nothing"),
+        (lambda s: s.update(extra=1), KeyError, r"missing nothing, unexpected \['extra'\]"),
+        (
+            lambda s: s.update({"4.weight": np.ones(3)}),
+            ValueError,
+            r"4.weight is float64 of shape \(3,\)",
+        ),
+        (lambda s: s.update({"4.weight": [["a", "b"]] * 3}), ValueError, "4.weight is <U1"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_nothing_is_loaded(change, kind, words):
+    model = network(np.random.default_rng(0))
+    before = model.state_dict()
+    state = {name: array + 1 for name, array in before.items()}
+    change(state)
+    with pytest.raises(kind, match=words):
+        model.load_state_dict(state)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_dropconnect_drops_weights_in_training_only():
+    layer = nn.DropConnectLinear(50, 40, p=0.25, rng=np.random.default_rng(0))
+    x = np.eye(50, dtype=np.float32)
+    effective = layer(x).data
+    dropped = np.mean(effective == 0)
+    assert 0.2 < dropped < 0.3
+    kept = effective != 0
+    np.testing.assert_allclose(effective[kept], layer.weight.data[kept] / 0.75, rtol=1e-6)
+    np.testing.assert_allclose(layer.eval()(x).data, layer.weight.data)
+
+
+def test_activations_are_modules_too():
+    x = np.linspace(-2, 2, 5)
+    np.testing.assert_allclose(nn.Tanh()(x).data, np.tanh(x))
+    np.testing.assert_allclose(nn.Sigmoid()(x).data, 1 / (1 + np.exp(-x)))
+    np.testing.assert_allclose(nn.ReLU()(x).data, np.maximum(x, 0))
+
+
+def test_the_seed_makes_everything_repeatable_and_leaves_numpys_alone():
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    outputs = []
+    for _ in range(2):
+        tg.seed(3)
+        outputs.append(network()(np.ones((5, 4), np.float32)).data)
+    np.testing.assert_array_equal(*outputs)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_initialisers_have_the_spread_they_promise():
+    rng, shape = np.random.default_rng(0), (400, 300)
+    assert init.lecun_normal(shape, rng).std() == pytest.approx(1 / 20, rel=0.01)
+    assert init.he_normal(shape, rng).std() == pytest.approx(np.sqrt(2 / 400), rel=0.01)
+    uniform = init.xavier_uniform(shape, rng)
+    assert abs(uniform).max() == pytest.approx(np.sqrt(6 / 700), rel=0.01)
+    assert uniform.std() == pytest.approx(np.sqrt(2 / 700), rel=0.01)
+    assert not init.zeros(shape).any()
+    assert {f(shape).dtype.name for f in (init.lecun_normal, init.he_normal)} == {"float32"}
+
+
+def test_labels_may_be_a_tensor_and_a_single_example_needs_no_batch():
+    logits = Tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+    assert F.cross_entropy(logits, Tensor([2])).item() == F.cross_entropy(logits[0], 2).item()

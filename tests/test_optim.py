@@ -1,0 +1,91 @@
+"""Optimizers and schedules: 20 steps beside PyTorch's."""
+
+import numpy as np
+import pytest
+
+from tinygrad_reg import Tensor, optim
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install -e '.[oracle]'")
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1}),
+    ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.1}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.5}),
+]
+SCHEDULES = [
+    ("CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
+    ("StepLR", {"step_size": 7, "gamma": 0.3}),
+]
+
+
+def starts():
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((3, 4)), rng.standard_normal(5)]
+
+
+@pytest.mark.parametrize(("schedule", "schedule_settings"), SCHEDULES)
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_steps_are_those_of_pytorch(name, settings, schedule, schedule_settings):
+    ours = [Tensor(start, requires_grad=True) for start in starts()]
+    theirs = [torch.tensor(start, requires_grad=True) for start in starts()]
+    our_optimizer = getattr(optim, name)(ours, **settings)
+    their_optimizer = getattr(torch.optim, name)(theirs, **settings)
+    our_schedule = getattr(optim, schedule)(our_optimizer, **schedule_settings)
+    their_schedule = getattr(torch.optim.lr_scheduler, schedule)(
+        their_optimizer, **schedule_settings
+    )
+    for _ in range(20):
+        our_optimizer.zero_grad()
+        their_optimizer.zero_grad()
+        sum(((1 + (p - 1) ** 2) ** 0.5).sum() for p in ours).backward()
+        sum(((1 + (p - 1) ** 2) ** 0.5).sum() for p in theirs).backward()
+        our_optimizer.step()
+        their_optimizer.step()
+        our_schedule.step()
+        their_schedule.step()
+        assert our_optimizer.lr == pytest.approx(their_optimizer.param_groups[0]["lr"], rel=1e-9)
+    for p, q in zip(ours, theirs):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_a_schedule_stays_at_its_end():
+    optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+    schedule = optim.CosineAnnealingLR(optimizer, T_max=3, eta_min=0.25)
+    for _ in range(10):
+        schedule.step()
+    assert optimizer.lr == 0.25
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_a_parameter_without_gradient_stays_as_it_is(name, settings):
+    used, unused = Tensor([1.0], requires_grad=True), Tensor([1.0], requires_grad=True)
+    optimizer = getattr(optim, name)([unused, used], **settings)
+    (used * 2).sum().backward()
+    optimizer.step()
+    assert unused.item() == 1
+    assert used.item() != 1
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_float32_stays_float32(name, settings):
+    p = Tensor(np.float32([1, 2]), requires_grad=True)
+    optimizer = getattr(optim, name)([p], **settings)
+    (p**2).sum().backward()
+    optimizer.step()
+    assert p.dtype == np.float32
+
+
+def test_a_value_seen_before_a_step_is_not_changed_by_it():
+    p = Tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
+    before = p.data
+    for _ in range(3):
+        optimizer.zero_grad()
+        (p**2).sum().backward()
+        optimizer.step()
+    np.testing.assert_array_equal(before, [1, 2])

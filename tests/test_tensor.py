@@ -1,0 +1,233 @@
+"""What a tensor holds, how it looks, and how it gets on with Python and NumPy."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from tinygrad_reg import StaleValueError, Tensor, functional, no_grad
+
+
+def test_the_data_is_copied_so_that_nobody_else_can_change_it():
+    array = np.ones(3)
+    t = Tensor(array)
+    array[0] = 5
+    np.testing.assert_array_equal(t.data, [1, 1, 1])
+
+
+def test_the_data_is_read_only_and_numpy_gives_a_copy_that_is_not():
+    t = Tensor([1.0, 2.0])
+    with pytest.raises(ValueError, match="read-only"):
+        t.data[0] = 5
+    mine = t.numpy()
+    mine[0] = 5
+    assert t.data[0] == 1
+
+
+def test_results_and_views_are_read_only_too():
+    t = Tensor([[1.0, 2.0]], requires_grad=True)
+    for result in (t + 1, t.reshape(2), t.T, t[0], t.sum(), t.detach()):
+        assert not result.data.flags.writeable
+
+
+def test_dtypes_are_numpys_and_python_numbers_are_weak():
+    assert Tensor([1.0]).dtype == np.float64
+    assert Tensor([1]).dtype == np.int64
+    t = Tensor(np.ones(2, np.float32), requires_grad=True)
+    for result in (t * 2, 2.5 * t, t / 3, t**2, t**2.5, 1 - t, np.maximum(t, 0.5), t.mean()):
+        assert result.dtype == np.float32
+    assert (t * np.ones(2)).dtype == np.float64
+
+
+def test_gradients_have_the_type_of_their_tensor_in_mixed_graphs():
+    half = Tensor(np.ones(2, np.float32), requires_grad=True)
+    full = Tensor(np.ones(2), requires_grad=True)
+    (half * full).sum().backward()
+    assert half.grad.dtype == np.float32
+    assert full.grad.dtype == np.float64
+
+
+def test_new_data_must_have_the_same_shape_and_be_float_for_a_gradient():
+    t = Tensor([1.0, 2.0], requires_grad=True)
+    t.data = [3.0, 4.0]
+    np.testing.assert_array_equal(t.data, [3, 4])
+    with pytest.raises(ValueError, match=r"shape \(3,\), the tensor \(2,\)"):
+        t.data = [1.0, 2.0, 3.0]
+    with pytest.raises(TypeError, match="only floats have gradients"):
+        t.data = [1, 2]
+    np.testing.assert_array_equal(t.data, [3, 4])
+
+
+def test_only_leaves_take_new_data_or_change_whether_they_want_a_gradient():
+    result = Tensor(1.0, requires_grad=True) * 2
+    with pytest.raises(ValueError, match="result of multiply"):
+        result.data = 3.0
+    with pytest.raises(ValueError, match="result of multiply"):
+        result.requires_grad = False
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_backward_through_replaced_data_is_refused_and_leaves_no_gradient(create_graph):
+    w = Tensor([1.0, 2.0], requires_grad=True, name="w")
+    other = Tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * other).sum() + other.sum()
+    w.data = [3.0, 4.0]
+    with pytest.raises(StaleValueError, match=r"'w' of shape \(2,\) had in multiply"):
+        loss.backward(create_graph=create_graph)
+    assert w.grad is None
+    assert other.grad is None
+
+
+def test_replaced_constants_are_noticed_where_they_would_matter():
+    x = Tensor([1.0, 2.0])
+    w = Tensor([3.0, 4.0], requires_grad=True)
+    loss = (x * w).sum()
+    x.data = [5.0, 6.0]
+    loss.backward()  # the graph kept the old array, so this is right
+    np.testing.assert_array_equal(w.grad.data, [1, 2])
+    with pytest.raises(StaleValueError):  # here the rule would see the new one
+        loss.backward(create_graph=True)
+
+
+def test_item_and_python_numbers():
+    t = Tensor([[2.5]])
+    assert t.item() == 2.5
+    assert float(t) == 2.5
+    assert int(t) == 2
+    assert bool(t)
+    assert f"{t:.2f}" == "2.50"
+    assert f"{Tensor(1.5)}" == "Tensor(1.5)"
+    for convert in (Tensor.item, float, bool):
+        with pytest.raises(ValueError, match="2 elements"):
+            convert(Tensor([1.0, 2.0]))
+
+
+def test_repr_shows_what_matters():
+    assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.])"
+    w = Tensor(np.float32([1, 2]), requires_grad=True, name="w")
+    assert repr(w) == "Tensor([1., 2.], dtype=float32, requires_grad=True, name='w')"
+    assert repr((w * 2).sum()) == "Tensor(6., dtype=float32, function=sum)"
+
+
+def test_comparisons_give_bare_boolean_arrays():
+    t = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for mask in (t > 2, t >= 2, t < 2, t <= 2, t == 2, t != 2, np.greater(t, 2), np.isnan(t)):
+        assert type(mask) is np.ndarray
+        assert mask.dtype == bool
+    np.testing.assert_array_equal(t == Tensor([1.0, 0.0, 3.0]), [True, False, True])
+
+
+def test_tensors_hash_by_identity():
+    a, b = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
+    assert len({a, b, a}) == 2
+    assert {a: "a", b: "b"}[b] == "b"
+    assert any(x is b for x in [a, b])
+    with pytest.raises(ValueError, match="ambiguous"):
+        assert b in [a]
+
+
+def test_numpy_functions_give_tensors_with_gradients():
+    t = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    array = np.arange(6.0).reshape(2, 3)
+    results = [
+        np.exp(t), np.sum(t, axis=0), np.sum(t, 1, keepdims=True), np.mean(t), np.var(t, axis=1),
+        np.max(t, axis=-1), np.min(t), np.maximum(t, 0), np.where(t > 2, t, 0), array * t,
+        t - array, array @ t.T, np.reshape(t, (3, 2)), np.reshape(t, shape=-1), np.transpose(t),
+        np.transpose(t, axes=(1, 0)), np.swapaxes(t, 0, 1), np.concatenate([t, array], axis=1),
+        np.concatenate([t, t], axis=None), np.stack([t, t]), np.broadcast_to(t, (4, 2, 3)),
+        np.expand_dims(t, -1), np.squeeze(t[:1]), np.vdot(t, array), np.power(2, t), np.abs(t),
+    ]  # fmt: skip
+    for result in results:
+        assert isinstance(result, Tensor)
+        assert result.requires_grad
+    np.testing.assert_allclose(np.var(t, axis=1).data, np.var(t.numpy(), axis=1))
+    np.testing.assert_allclose(t.var(ddof=1).data, np.var(t.numpy(), ddof=1))
+
+
+def test_integer_results_are_bare_arrays():
+    t = Tensor([[1.0, 3.0], [4.0, 2.0]], requires_grad=True)
+    np.testing.assert_array_equal(np.argmax(t, axis=1), [1, 0])
+    np.testing.assert_array_equal(t.argmax(axis=1), [1, 0])
+    assert t.astype(int).requires_grad is False
+    assert np.shape(t) == (2, 2)
+    assert np.allclose(t, t.numpy())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: np.floor(t), "np.floor has no derivative rule"),
+        (lambda t: np.cumsum(t), "np.cumsum has no derivative rule"),
+        (lambda t: np.sum(t, where=[True, False]), "np.sum with where= is not supported"),
+        (lambda t: np.exp(t, out=np.ones(2)), "np.exp with out= is not supported"),
+        (lambda t: np.add.reduce(t), r"np.add.reduce is not supported"),
+        (lambda t: np.asarray(t), "would lose its gradient"),
+        (lambda t: np.add(np.ones(2), t, out=np.ones(2)), "np.add with out= is not supported"),
+    ],
+)
+def test_what_numpy_cannot_do_with_tensors_is_said_by_name(call, words):
+    with pytest.raises(TypeError, match=words):
+        call(Tensor([1.0, 2.0], requires_grad=True))
+
+
+def test_tensors_without_gradient_turn_into_arrays():
+    np.testing.assert_array_equal(np.asarray(Tensor([1.0, 2.0])), [1, 2])
+    assert np.asarray(Tensor([1.0]), dtype=np.float32).dtype == np.float32
+
+
+def test_iteration_length_and_indexing():
+    t = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    assert len(t) == 2
+    assert [row.data.tolist() for row in t] == [[1, 2], [3, 4]]
+    assert t[Tensor([1, 0]), [0, 1]].data.tolist() == [3, 2]
+    assert t[[]].shape == (0, 2)
+    with pytest.raises(TypeError, match="has no length"):
+        len(t.sum())
+    with pytest.raises(TypeError, match="assignment into a tensor is impossible"):
+        t[0] = 1
+
+
+def test_an_index_is_kept_as_it_was():
+    t = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    index = np.array([0, 0])
+    picked = t[index].sum()
+    index[:] = 2
+    picked.backward()
+    np.testing.assert_array_equal(t.grad.data, [2, 0, 0])
+
+
+def test_leaves_can_be_copied_and_pickled_results_cannot():
+    w = Tensor([1.0, 2.0], requires_grad=True, name="w")
+    for twin in (copy.copy(w), copy.deepcopy(w), pickle.loads(pickle.dumps(w))):
+        assert twin is not w
+        assert twin.number != w.number
+        assert (twin.requires_grad, twin.name, twin.data.tolist()) == (True, "w", [1, 2])
+    with pytest.raises(TypeError, match="result of multiply"):
+        copy.deepcopy(w * 2)
+
+
+def test_detach_stops_gradients():
+    t = Tensor([2.0], requires_grad=True)
+    (t * t.detach()).sum().backward()
+    np.testing.assert_array_equal(t.grad.data, [2])
+
+
+def test_no_grad_records_nothing_as_a_block_and_as_a_decorator():
+    t = Tensor(1.0, requires_grad=True)
+
+    @no_grad()
+    def double(x):
+        return x * 2
+
+    with no_grad():
+        assert (t * 2).is_leaf
+    assert double(t).is_leaf
+    assert not (t * 2).is_leaf
+
+
+@pytest.mark.parametrize("name", functional.__all__)
+def test_everything_that_functional_promises_is_there(name):
+    assert callable(getattr(functional, name))
+    assert getattr(functional, name).__doc__ or name in ("exp", "log", "sqrt", "tanh", "abs",
+                                                         "sum", "mean")  # fmt: skip
