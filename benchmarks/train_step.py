@@ -191,13 +191,13 @@ class Ours(Contender):
             ]
         self.model = nn.Sequential(*layers, nn.Linear(*state[-2].shape))
         self.model.load_state_dict(dict(zip(self.model.state_dict(), state)))
+        self.weights = self.model.weights()
         self.optimizer = optim.SGD(
             self.model.parameters(), lr=settings.lr, momentum=settings.momentum
         )
 
     def step(self, x: Array, y: Array) -> float:
-        loss = F.cross_entropy(self.model(Tensor(x)), y)
-        loss = loss + F.l2_penalty(self.model.weights(), self.alpha)
+        loss = F.cross_entropy(self.model(Tensor(x)), y) + F.l2_penalty(self.weights, self.alpha)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

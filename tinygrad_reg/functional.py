@@ -9,9 +9,8 @@ Rows are examples: a mini-batch is (n, features).
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +32,7 @@ from .tensor import (
     reshape,
     squeeze,
     stack,
+    sum_of_squares,
     transpose,
     vdot,
     where,
@@ -72,6 +72,7 @@ __all__ = [
     "squeeze",
     "stack",
     "sum",
+    "sum_of_squares",
     "tanh",
     "transpose",
     "var",
@@ -433,7 +434,7 @@ def keep_mask(
         pairs = zip(kept.shape[::-1], x.shape[::-1])
         if kept.ndim > x.ndim or any(m not in (1, n) for m, n in pairs):
             raise ValueError(f"dropout: a mask of shape {kept.shape} does not fit x, {x.shape}")
-    return constant(kept * x.dtype.type(scale), name="mask")
+    return constant(kept.astype(x.dtype) * scale, name="mask")
 
 
 def check_probability(name: str, p: float) -> None:
@@ -451,7 +452,7 @@ def l2_penalty(weights: Tensor | Iterable[Tensor], alpha: float | Sequence[float
     weights   one tensor or several, e.g. `model.weights()`
     alpha     one strength for all, or one for each
     """
-    return penalty("l2_penalty", weights, alpha, lambda w: vdot(w, w), 0.5)
+    return penalty("l2_penalty", weights, alpha, sum_of_squares, 0.5)
 
 
 @composite
@@ -473,16 +474,27 @@ def penalty(
 ) -> Tensor:
     """factor · Σᵢ strengthᵢ · norm(Wᵢ)"""
     norms = [norm(w) for w in ([weights] if isinstance(weights, Tensor) else weights)]
-    strengths = [strength] if isinstance(strength, (int, float)) else list(strength)
     if not norms:
         raise ValueError(f"{name}: there are no weights to penalise")
-    if not all(s >= 0 for s in strengths):
-        raise ValueError(f"{name}: strengths must be 0 or more, not {strength}")
     if isinstance(strength, (int, float)):
-        return reduce(operator.add, norms) * (factor * strength)
+        return sum_up(norms) * (factor * at_least_zero(name, strength))
+    strengths = [at_least_zero(name, s) for s in strength]
     if len(strengths) != len(norms):
         raise ValueError(
             f"{name}: {len(strengths)} strengths for {len(norms)} weights; "
             "give one number, or one for each weight"
         )
-    return reduce(operator.add, (n * (factor * s) for n, s in zip(norms, strengths)))
+    return sum_up([n * (factor * s) for n, s in zip(norms, strengths)])
+
+
+def sum_up(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def at_least_zero(name: str, strength: float) -> float:
+    if not strength >= 0:
+        raise ValueError(f"{name}: strengths must be 0 or more, not {strength}")
+    return strength

@@ -42,8 +42,9 @@ class Optimizer:
         """One step along the gradients now in `.grad`."""
         for i, p in enumerate(self.parameters):
             if p.grad is not None:
-                update = self.update(i, p._data, p.grad._data)
-                p.replace(np.subtract(p._data, update, out=update))
+                array = p._data
+                update = self.update(i, array, p.grad._data)
+                p.replace(np.subtract(array, update, update))  # its memory serves for the result
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A new array: what to subtract from p, that of parameter i, when its gradient is g."""

@@ -112,7 +112,7 @@ elementwise(np.where,    None,
 def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -> Array:
     """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
     if isinstance(other, (int, float)):
-        return g * wins(mine, other)
+        return g * wins(mine, other).astype(g.dtype)
     return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
 
 
@@ -135,10 +135,16 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     return x.swapaxes(-1, -2) @ g
 
 
+def sum_of_squares(x: Array) -> Array:
+    """Σ xᵢ² over all elements, in one pass forward and one backward."""
+    return np.vdot(x, x)
+
+
 # fmt: off
 elementwise(np.matmul,   matmul_left, matmul_right)  # elementwise in the leading, batch axes
-structural(np.vdot,      lambda g, out, x, y: g * y,   # Σ xᵢ yᵢ over all elements
+structural(np.vdot,      lambda g, out, x, y: g * y,  # Σ xᵢ yᵢ over all elements
                          lambda g, out, x, y: g * x)
+structural(sum_of_squares, lambda g, out, x: 2 * g * x)
 # fmt: on
 
 

@@ -19,6 +19,7 @@ from .scope import Scope, composite, current
 Operand: TypeAlias = "Tensor | int | float | npt.ArrayLike"
 Axis: TypeAlias = int | tuple[int, ...] | None
 
+NUMBERS = (int, float, np.generic)
 numbers = count(1)
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 
@@ -32,7 +33,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
             values.append(x._data)
             if x._requires_grad and rule is not None:
                 edges.append((x, rule))
-        elif isinstance(x, (int, float, np.generic)):  # a number stays one: it widens no type
+        elif isinstance(x, NUMBERS):  # a number stays one: it widens no type
             values.append(x)
         else:
             return apply(function, *map(as_operand, inputs), **metadata)
@@ -60,7 +61,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
 
 
 def as_operand(x: Operand) -> Operand:
-    return x if isinstance(x, (Tensor, int, float, np.generic)) else Tensor(x)
+    return x if isinstance(x, (Tensor, *NUMBERS)) else Tensor(x)
 
 
 def constant(data: Array, name: str | None = None) -> Tensor:
@@ -386,8 +387,7 @@ class Tensor:
     @composite
     def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
         """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
-        squares = (self - self.mean(axis, keepdims=True)) ** 2
-        total = squares.sum(axis, keepdims)
+        total = ((self - self.mean(axis, keepdims=True)) ** 2).sum(axis, keepdims)
         return total / (self.size / total.size - ddof)
 
     def argmax(self, axis: int | None = None) -> Array:
@@ -557,6 +557,11 @@ def vdot(x: Operand, y: Operand) -> Tensor:
     return apply(np.vdot, x, y)
 
 
+def sum_of_squares(x: Operand) -> Tensor:
+    """Σ xᵢ² over all elements: the squared norm, Euclidean or Frobenius."""
+    return apply(primitives.sum_of_squares, x)
+
+
 def maximum(x: Operand, y: Operand) -> Tensor:
     """The larger of two, element by element; equal elements share the gradient.
 
@@ -618,7 +623,7 @@ def owned_array(data: Any) -> Array:
         return data._data
     if not isinstance(data, np.ndarray) and hasattr(data, "__array_function__"):
         return data.copy()  # another library's array: it stays what it is
-    if isinstance(data, np.ma.MaskedArray):
+    if type(data) is not np.ndarray and isinstance(data, np.ma.MaskedArray):
         raise TypeError("Tensor: a masked array would lose its mask; use data.filled(value)")
     try:
         array = np.array(data)
