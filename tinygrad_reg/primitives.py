@@ -23,6 +23,7 @@ Where a function has a kink, the table takes a convention:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from itertools import accumulate, count
@@ -81,9 +82,9 @@ elementwise(np.divide,   lambda g, out, x, y: g / y,
 elementwise(np.negative, lambda g, out, x: -g)
 elementwise(np.square,   lambda g, out, x: 2 * x * g)
 # y - (y != 0) is y - 1, except at y = 0, where the factor y already makes the derivative zero and
-# x ** -1 might be infinite.  Likewise 0 ** y does not depend on y > 0, and log(1) = 0 says so.
+# x ** -1 might be infinite.
 elementwise(np.power,    lambda g, out, x, y: g * (y * x ** (y - (y != 0))),
-                         lambda g, out, x, y: g * (out * np.log(np.where(x == 0, 1, x))))
+                         lambda g, out, x, y: g * (out * log_or_zero(x)))
 
 # --- Functions of one variable -------------------------------------------------------------------
 
@@ -114,6 +115,13 @@ def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -
     if isinstance(other, (int, float)):
         return g * wins(mine, other).astype(g.dtype)
     return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
+
+
+def log_or_zero(x: Array) -> Array:
+    """log x, but 0 at x = 0: 0 ** y does not depend on y > 0."""
+    if isinstance(x, (int, float)):  # np.log would make a NumPy float of it
+        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+    return np.log(np.where(x == 0, 1, x))
 
 
 # --- Products ------------------------------------------------------------------------------------
@@ -231,7 +239,8 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
-        out[index] = g
+        place = tuple(part for part in parts if part is not None)  # Dask assigns to no new axis
+        out[place] = g.reshape(out[place].shape)
     else:
         np.add.at(out, index, g)  # an index array may name an element more than once
     return out

@@ -52,11 +52,11 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         out.values = values
         out.edges = edges
         out.metadata = metadata
-        out.scope = current.get()
     else:
         out._requires_grad = False
-        out.function = out.scope = None
+        out.function = None
         out.inputs = out.edges = ()
+    out.scope = current.get()
     return out
 
 
@@ -70,9 +70,10 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     out._data = data
     out.number = next(numbers)
     out.name = name
-    out.grad = out.function = out.scope = None
+    out.grad = out.function = None
     out._requires_grad = False
     out.inputs = out.edges = ()
+    out.scope = current.get()
     return out
 
 
@@ -663,9 +664,12 @@ def frozen_index(index: Any) -> Any:
     """An index that will stay as it is: with arrays of our own for lists, arrays and tensors."""
     if isinstance(index, tuple):
         return tuple(map(frozen_index, index))
+    if isinstance(index, np.integer):
+        return int(index)
+    if isinstance(index, list) and not index:
+        return np.array(index, dtype=int)  # not of floats, as NumPy makes it
     if isinstance(index, (list, np.ndarray, Tensor)):
-        array = np.array(bare(index))
-        return array if array.size else array.astype(int)  # [] would be of floats
+        return np.array(bare(index))
     return index
 
 
