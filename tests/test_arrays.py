@@ -1,0 +1,163 @@
+"""The same rules on another kind of array: Dask's, which are cut into chunks and computed later."""
+
+import numpy as np
+import pytest
+from catalogue import entries, pull_back
+
+from tinygrad_reg import Tensor
+from tinygrad_reg import functional as F
+
+dask = pytest.importorskip("dask", reason="Dask is not installed, so only NumPy arrays are tested")
+da = pytest.importorskip("dask.array", reason="dask.array needs pip install dask[array]")
+
+RESHAPE = "Dask's reshape only merges or splits axes that lie side by side"
+POINTS = "Dask does not index by several arrays at once, nor by an array of several or no axes"
+MASKS = "Dask gives no shape to what a mask of several axes chooses"
+ADD_AT = "scatter_add: np.add.at has no counterpart in Dask"
+NOTHING = "Dask does not broadcast into, or assign to, a place without elements"
+
+# What raises an error on Dask arrays, and why.  A test sees to it that it really does.
+UNSUPPORTED = {
+    "reshape to (2, 6)": RESHAPE,
+    "reshape to (4, 1, 3)": RESHAPE,
+    "reshape to (2, -1)": RESHAPE,
+    "getitem, a matrix of positions": POINTS,
+    "getitem, a 0-d array": POINTS,
+    "getitem, pairs": POINTS,
+    "getitem, pairs that broadcast": POINTS,
+    "getitem, lists apart from each other": POINTS,
+    "getitem, a mask": MASKS,
+    "getitem, a mask of nothing": MASKS,
+    "getitem, a mask without elements": MASKS,
+    "getitem, a list": ADD_AT,
+    "getitem, an empty list": ADD_AT,
+    "getitem, a list with repeats": ADD_AT,
+    "getitem, negative positions": ADD_AT,
+    "getitem, a slice and a list": ADD_AT,
+    "getitem, a list and a slice": ADD_AT,
+    "getitem, an integer beside a list": ADD_AT,
+    "getitem, an integer and a list apart": ADD_AT,  # and the axis of the list stays in its place
+    "getitem, a mask of rows": ADD_AT,
+    "getitem, a mask and an integer": ADD_AT,
+    "scatter_add with repeats": ADD_AT,
+    "getitem, an empty slice": NOTHING,
+    "sum of nothing": NOTHING,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def chunked(x):
+    """A Dask array of two chunks along each axis, where there are two elements."""
+    return da.from_array(x, chunks=tuple(max(1, (n + 1) // 2) for n in x.shape))
+
+
+def value_and_gradients(entry, array):
+    leaves = [Tensor(array(x), requires_grad=True) for x in entry.inputs]
+    result = entry.f(*leaves)
+    u = np.asarray(np.random.default_rng(0).normal(size=result.shape))
+    return [result, *pull_back(result, array(u), leaves)]
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in entries if e.name not in UNSUPPORTED], ids=lambda entry: entry.name
+)
+def test_dask_arrays_give_what_numpy_arrays_give(entry):
+    for a, b in zip(value_and_gradients(entry, chunked), value_and_gradients(entry, np.array)):
+        assert isinstance(a._data, da.Array)
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a._data.compute(), b._data, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in entries if e.name in UNSUPPORTED], ids=lambda entry: entry.name
+)
+def test_what_dask_cannot_do_raises_an_error(entry):
+    kinds = (TypeError, ValueError, IndexError, NotImplementedError, AssertionError)
+    with pytest.raises(kinds):
+        dask.compute(*(t._data for t in value_and_gradients(entry, chunked)))
+
+
+def test_the_list_of_what_is_unsupported_names_entries_only():
+    assert set(UNSUPPORTED) <= {entry.name for entry in entries}
+
+
+def step(array, x, w1, b1, gamma, beta, w2, mask, create_graph=False):
+    """One training step of a small network: the loss, the gradients and the running estimates."""
+    parameters = [Tensor(array(p), requires_grad=True) for p in (w1, b1, gamma, beta, w2)]
+    w1, b1, gamma, beta, w2 = parameters
+    running = Tensor(array(np.zeros(6, x.dtype))), Tensor(array(np.ones(6, x.dtype)))
+    hidden = F.linear(Tensor(array(x)), w1, b1)
+    hidden = F.relu(F.batch_norm(hidden, *running, gamma, beta, training=True))
+    hidden = F.dropout(hidden, 0.5, mask=mask)
+    loss = F.cross_entropy(hidden @ w2, np.arange(len(x)) % 3) + F.l2_penalty([w1, w2], 0.1)
+    loss.backward(create_graph=create_graph)
+    return loss, parameters, running
+
+
+def sample(dtype):
+    rng = np.random.default_rng(0)
+    shapes = (8, 5), (5, 6), (6,), (6,), (6,), (6, 3)
+    return [rng.normal(size=shape).astype(dtype) for shape in shapes], rng.random((8, 6)) < 0.5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_training_step_of_a_network_on_dask_arrays(dtype):
+    arrays, mask = sample(dtype)
+    loss, parameters, running = step(chunked, *arrays, mask)
+    expected_loss, expected, expected_running = step(np.array, *arrays, mask)
+    ours = [loss, *(p.grad for p in parameters), *running]
+    theirs = [expected_loss, *(p.grad for p in expected), *expected_running]
+    tolerance = 1e-5 if dtype is np.float32 else 1e-12
+    for a, b in zip(ours, theirs):
+        assert isinstance(a._data, da.Array)
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a._data.compute(), b._data, rtol=tolerance, atol=tolerance)
+
+
+def test_second_derivatives_of_a_network_on_dask_arrays():
+    arrays, mask = sample(np.float64)
+    ours, theirs = (
+        step(array, *arrays, mask, create_graph=True)[1] for array in (chunked, np.array)
+    )
+    for parameters in ours, theirs:
+        length = sum(F.vdot(p.grad, p.grad) for p in parameters)
+        for p in parameters:
+            p.grad = None
+        length.backward()
+    for a, b in zip(ours, theirs):
+        np.testing.assert_allclose(a.grad._data.compute(), b.grad._data, rtol=1e-9, atol=1e-12)
+
+
+def test_a_batch_on_dask_through_weights_on_numpy():
+    arrays, mask = sample(np.float64)
+
+    def only_the_batch(x):
+        return chunked(x) if x is arrays[0] else np.array(x)
+
+    loss, parameters, _ = step(only_the_batch, *arrays, mask)
+    expected_loss, expected, _ = step(np.array, *arrays, mask)
+    assert isinstance(loss._data, da.Array)
+    np.testing.assert_allclose(loss._data.compute(), expected_loss._data, rtol=1e-12)
+    for a, b in zip(parameters, expected):
+        np.testing.assert_allclose(np.asarray(a.grad._data), b.grad._data, rtol=1e-9, atol=1e-12)
+
+
+def test_nothing_is_computed_before_it_is_asked_for():
+    computed = []
+
+    def load(block):
+        computed.append(1)
+        return block
+
+    x = Tensor(chunked(np.ones((4, 6))).map_blocks(load, dtype=float), requires_grad=True)
+    computed.clear()  # Dask tried it on an empty array
+    ((x * x).tanh() @ np.ones((6, 2))).sum().backward()
+    assert not computed
+    x.grad._data.compute()
+    assert computed
