@@ -4,7 +4,9 @@ import numpy as np
 
 from . import functional, init, nn, optim
 from .backprop import StaleValueError
+from .drawing import draw
 from .gradient import grad, value_and_grad
+from .numerical import gradcheck
 from .random import seed
 from .scope import composite, scope
 from .tensor import Tensor, no_grad
@@ -15,8 +17,10 @@ __all__ = [
     "StaleValueError",
     "Tensor",
     "composite",
+    "draw",
     "functional",
     "grad",
+    "gradcheck",
     "init",
     "nn",
     "no_grad",

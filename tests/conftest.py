@@ -1,0 +1,31 @@
+"""Golden files: results worth reading are kept in tests/golden and compared byte for byte."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite-golden",
+        action="store_true",
+        help="write what tests produce to tests/golden instead of comparing; then review the diff",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """golden(name, text) asserts that tests/golden/name contains this text."""
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--rewrite-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(text.encode())
+        expected = path.read_bytes().decode() if path.exists() else None
+        assert text == expected, f"if {name} shall change: pytest --rewrite-golden, and review it"
+
+    return check
