@@ -1,0 +1,434 @@
+"""The main job: what train_digits.py leaves, that it can be trusted, and what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sklearn.datasets import load_digits
+
+import tinygrad_reg
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import mnist_files  # noqa: E402
+import train_digits  # noqa: E402
+from train_digits import Settings, main  # noqa: E402
+
+FILES = ["confusion.png", "curves.png", "graph.svg", "metrics.json", "model.safetensors"]
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """One run of a few seconds, for all tests that only look at what it left."""
+    out = tmp_path_factory.mktemp("quick")
+    return main(["--quick", "--out", str(out)]), out
+
+
+def without_seconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_seconds(v) for k, v in value.items() if k not in ("seconds", "out")}
+    return [without_seconds(v) for v in value] if isinstance(value, list) else value
+
+
+def rebuilt(metrics: dict[str, Any], out: Path) -> tuple[Any, Any]:
+    """The model from its checkpoint, with other first weights, and the splits of its seed."""
+    settings = Settings(**metrics["settings"])
+    splits = train_digits.load_splits(settings, settings.seed)
+    x = np.zeros_like(splits["train"][0])
+    model = train_digits.build_model(settings, x, np.random.default_rng(99))
+    model.load_state_dict(load_file(out / "model.safetensors"))
+    return model, splits
+
+
+# --- What it leaves ------------------------------------------------------------------------------
+
+
+def test_leaves_every_file_and_no_other(quick):
+    assert sorted(os.listdir(quick[1])) == FILES
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("curves.png", (1200, 480)), ("confusion.png", (720, 720))]
+)
+def test_pictures_are_png(quick, name, size):
+    data = (quick[1] / name).read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data[16:24]) == size
+    assert len(data) > 10_000  # not an empty canvas
+
+
+def test_graph_is_svg_of_the_whole_step(quick):
+    path = quick[1] / "graph.svg"
+    assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    text = path.read_text(encoding="utf-8")
+    for box in ("Linear", "BatchNorm1d", "Dropout", "cross_entropy", "l1_penalty", "l2_penalty"):
+        assert box in text
+
+
+def test_checkpoint_reproduces_the_test_result(quick):
+    metrics, out = quick
+    model, splits = rebuilt(metrics, out)
+    x, y = splits["test"]
+    assert (
+        train_digits.measure(train_digits.predict(model, x), y)
+        == metrics["runs"][0]["ours"]["test"]
+    )
+
+
+def test_metrics_tell_everything(quick):
+    metrics, out = quick
+    assert json.loads((out / "metrics.json").read_text(encoding="utf-8")) == json.loads(
+        json.dumps(metrics)
+    )
+    assert set(metrics) == {"settings", "test_accuracy", "runs", "versions", "seconds"}
+    assert metrics["settings"]["seed"] == 0
+    assert set(metrics["versions"]) == {"python", "tinygrad_reg", "numpy", "scikit-learn"}
+    (run,) = metrics["runs"]
+    assert run["examples"] == {"train": 1077, "validation": 360, "test": 360}
+    for who in ("ours", "sklearn"):
+        for split in SPLITS:
+            assert 0.95 < run[who][split]["accuracy"] <= 1
+            assert 0 < run[who][split]["loss"] < 1
+        assert run[who]["seconds"] > 0
+        assert metrics["test_accuracy"][who] == {"mean": run[who]["test"]["accuracy"], "sd": None}
+    assert run["sklearn"]["converged"]
+    assert np.sum(run["confusion"]) == 360
+    assert np.trace(run["confusion"]) / 360 == run["ours"]["test"]["accuracy"]
+
+
+def test_curves_have_one_number_for_each_epoch_and_end_at_the_result(quick):
+    metrics, _ = quick
+    run = metrics["runs"][0]
+    names = {f"{split} {key}" for split in ("train", "validation") for key in ("loss", "accuracy")}
+    assert set(run["curves"]) == names | {"objective"}
+    for name, values in run["curves"].items():
+        assert len(values) == metrics["settings"]["epochs"] == train_digits.QUICK_EPOCHS
+        if name != "objective":
+            split, key = name.split()
+            assert values[-1] == run["ours"][split][key]
+    assert run["curves"]["objective"][-1] < 0.3 * run["curves"]["objective"][0]
+
+
+def test_runs_as_a_script(tmp_path):
+    command = [sys.executable, EXAMPLES / "train_digits.py", "--quick", "--epochs", "2"]
+    done = subprocess.run([*command, "--out", "here"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "tinygrad_reg" in done.stdout
+    assert "scikit-learn" in done.stdout
+    assert "2/2" in done.stderr  # the progress bar
+    assert "validation=" in done.stderr
+    assert "Warning" not in done.stderr
+    assert sorted(os.listdir(tmp_path / "here")) == FILES
+
+
+# --- Seeds ---------------------------------------------------------------------------------------
+
+
+def test_same_seed_gives_the_same_bits(tmp_path):
+    def once(name: str) -> tuple[Any, dict[str, Any]]:
+        out = tmp_path / name
+        tinygrad_reg.seed(len(name))  # neither this generator
+        np.random.seed(len(name))  # nor NumPy's may have a say
+        metrics = main(
+            ["--quick", "--epochs", "2", "--hidden", "20", "--seed", "5", "--out", str(out)]
+        )
+        return without_seconds(metrics), load_file(out / "model.safetensors")
+
+    (metrics, state), (metrics_again, state_again) = once("a"), once("again")
+    assert metrics == metrics_again
+    assert {name: array.tobytes() for name, array in state.items()} == {
+        name: array.tobytes() for name, array in state_again.items()
+    }
+
+
+def test_several_seeds(tmp_path, capsys):
+    arguments = ["--quick", "--epochs", "2", "--hidden", "20"]
+    both = main([*arguments, "--seed", "3", "--seeds", "2", "--out", str(tmp_path / "both")])
+    assert "mean ± sd over 2 seeds" in capsys.readouterr().out
+    second = main([*arguments, "--seed", "4", "--out", str(tmp_path / "second")])
+    assert [run["seed"] for run in both["runs"]] == [3, 4]
+    assert without_seconds(both["runs"][1]) == without_seconds(second["runs"][0])
+    assert both["runs"][0]["curves"] != both["runs"][1]["curves"]
+    a, b = (
+        np.array([run[who]["test"]["accuracy"] for run in both["runs"]])
+        for who in ("ours", "sklearn")
+    )
+    for name, values in {"ours": a, "sklearn": b, "difference": a - b}.items():
+        mean, sd = values.mean(), abs(values[0] - values[1]) / 2**0.5
+        assert both["test_accuracy"][name] == pytest.approx({"mean": mean, "sd": sd})
+    model, splits = rebuilt(both, tmp_path / "both")  # the checkpoint is the first seed's
+    x, y = splits["test"]
+    measured = train_digits.measure(train_digits.predict(model, x), y)
+    assert measured == both["runs"][0]["ours"]["test"]
+
+
+# --- That the numbers can be trusted -------------------------------------------------------------
+
+
+def test_splits_are_disjoint_and_stratified(monkeypatch):
+    _, labels = load_digits(return_X_y=True)
+    numbered = np.arange(len(labels), dtype=float)[:, None]  # examples that tell who they are
+    monkeypatch.setattr(train_digits, "load_digits", lambda return_X_y: (numbered, labels))  # noqa: N803
+    splits = train_digits.load_splits(Settings(), seed=7)
+    members = [splits[name][0].ravel().astype(int) for name in SPLITS]
+    assert sorted(np.concatenate(members)) == list(range(1797))
+    for who, name in zip(members, SPLITS):
+        np.testing.assert_array_equal(labels[who], splits[name][1])
+        share = np.bincount(splits[name][1]) / len(who)
+        np.testing.assert_allclose(share, np.bincount(labels) / 1797, atol=0.004)
+    other = train_digits.load_splits(Settings(), seed=8)["test"][0].ravel()
+    assert set(other) != set(members[2])
+
+
+def test_training_never_sees_the_test_set():
+    settings = Settings(epochs=1)
+    splits = train_digits.load_splits(settings, 0)
+    del splits["test"]
+    rng = np.random.default_rng(0)
+    model = train_digits.build_model(settings, splits["train"][0], rng)
+    train_digits.train(model, splits, settings, rng, "")
+
+
+def test_standardises_with_the_training_set():
+    x = np.random.default_rng(0).normal(3, 2, (50, 4)).astype(np.float32)
+    model = train_digits.build_model(Settings(), x, np.random.default_rng(0))
+    z = train_digits.predict(model[0], x)
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z, (x - x.mean(0)) / x.std(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        train_digits.predict(model[0], x[:1] + 9), z[:1] + 9 / x.std(), rtol=1e-5
+    )
+    blank = train_digits.Standardise(np.zeros((5, 3), np.float32))
+    assert (train_digits.predict(blank, np.ones((1, 3), np.float32)) == 1).all()
+
+
+def test_objective_is_cross_entropy_and_both_penalties():
+    settings = Settings(hidden=(7,), dropout=0, l1=0.01, l2=0.3)
+    x, y = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32), np.arange(6)
+    model = train_digits.build_model(settings, x, np.random.default_rng(1)).eval()
+    logits = train_digits.predict(model, x).astype(float)
+    weights = [value for name, value in model.state_dict().items() if value.ndim == 2]
+    assert [w.shape for w in weights] == [(5, 7), (7, 10)]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(6), y])
+    expected += sum(0.01 * np.abs(w).sum() + 0.15 * (w**2).sum() for w in weights)
+    assert train_digits.objective(model, x, y, settings).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "size"), [(2, 32), (31, 32), (33, 32), (65, 32), (3, 2), (7, 3)])
+def test_no_example_is_left_over(n, size, monkeypatch):
+    seen: list[int] = []
+    objective = train_digits.objective
+
+    def spy(model, x, y, settings):
+        assert model.training  # although the epoch before ended with an evaluation
+        seen.extend(x[:, 0].astype(int))
+        return objective(model, x, y, settings)
+
+    monkeypatch.setattr(train_digits, "objective", spy)
+    x, y = np.arange(3 * n, dtype=np.float32).reshape(n, 3), np.arange(n) % 10
+    settings = Settings(epochs=2, batch_size=size)
+    rng = np.random.default_rng(0)
+    model = train_digits.build_model(settings, x, rng)
+    train_digits.train(model, {"train": (x, y), "validation": (x, y)}, settings, rng, "")
+    assert sorted(seen) == np.repeat(x[:, 0], 2).tolist()
+
+
+def test_says_when_scikit_learn_has_not_converged(tmp_path, monkeypatch, capsys):
+    rival = train_digits.MLPClassifier
+    impatient = lambda hidden, max_iter, random_state: rival(hidden, max_iter=2)  # noqa: E731
+    monkeypatch.setattr(train_digits, "MLPClassifier", impatient)
+    metrics = main(["--quick", "--epochs", "1", "--hidden", "20", "--out", str(tmp_path)])
+    assert metrics["runs"][0]["sklearn"]["converged"] is False
+    assert "hasn't converged" in capsys.readouterr().out
+
+
+# --- Flags ---------------------------------------------------------------------------------------
+
+
+def test_without_batch_norm(tmp_path):
+    main(["--quick", "--epochs", "1", "--hidden", "20", "--no-batch-norm", "--out", str(tmp_path)])
+    state = load_file(tmp_path / "model.safetensors")
+    assert not any("running" in name for name in state)
+    assert sum(name.endswith("bias") for name in state) == 2
+    assert "BatchNorm1d" not in (tmp_path / "graph.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_other_optimizers_learn(tmp_path, optimizer):
+    flags = ["--quick", "--epochs", "3", "--dropout", "0", "--l1", "0", "--l2", "0"]
+    metrics = main([*flags, "--optimizer", optimizer, "--batch-size", "16", "--out", str(tmp_path)])
+    assert metrics["runs"][0]["ours"]["test"]["accuracy"] > 0.93
+    assert metrics["settings"]["optimizer"] == optimizer
+    assert "penalty" not in (tmp_path / "graph.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ("--hidden 0", "--hidden: sizes must be 1 or more"),
+        ("--hidden 128 -1", "--hidden"),
+        ("--hidden", "expected at least one argument"),
+        ("--dropout 1", "--dropout, the probability of dropping, must be in [0, 1)"),
+        ("--dropout -0.1", "--dropout"),
+        ("--dropout nan", "--dropout"),
+        ("--l1 -0.1", "--l1 must be 0 or more"),
+        ("--l2 inf", "--l2 must be 0 or more"),
+        ("--lr 0", "--lr must be above 0"),
+        ("--lr nan", "--lr must be above 0"),
+        ("--batch-size 1", "--batch-size must be 2 or more with batch norm"),
+        ("--batch-size 0 --no-batch-norm", "--batch-size must be 1 or more"),
+        ("--epochs 0", "--epochs must be 1 or more"),
+        ("--seeds 0", "--seeds must be from 1"),
+        ("--seed -1", "--seed must be from 0"),
+        ("--optimizer lion", "invalid choice: 'lion'"),
+        ("--out file/runs", "cannot make this folder"),
+        ("--out file", "cannot make this folder"),
+        ("--mnist nowhere", "nowhere has no file train-images-idx3-ubyte"),
+    ],
+)
+def test_wrong_use_gets_one_clear_line(tmp_path, monkeypatch, capsys, flags, complaint):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert complaint in refused(["--out", "out", *flags.split()], capsys)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line of what the command line says before it exits with status 2."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["--quick", *arguments])
+    assert exit_.value.code == 2
+    return capsys.readouterr().err.strip().rsplit("\n", 1)[-1]
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+def test_divergence_is_told(tmp_path, capsys):
+    flags = ["--no-batch-norm", "--optimizer", "sgd", "--lr", "1e9", "--out", str(tmp_path)]
+    assert "training diverged (loss nan): lower --lr" in refused(flags, capsys)
+
+
+# --- MNIST files ---------------------------------------------------------------------------------
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Path:
+    """The four files, as published and small: 300 and 100 digits of 8×8 pixels."""
+    x, y = load_digits(return_X_y=True)
+    x, y = x.reshape(-1, 8, 8).astype(np.uint8), y.astype(np.uint8)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for part, rows in (("train", slice(300)), ("t10k", slice(300, 400))):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(x[rows]))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(y[rows]))
+    return folder
+
+
+def compress(path: Path) -> None:
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", ["none", "gz", "dot", "gz without suffix"])
+def test_reads_mnist(mnist, change):
+    for path in list(mnist.iterdir()):
+        if change == "gz":
+            compress(path)
+        elif change == "dot":
+            path.rename(mnist / path.name.replace("-idx", ".idx"))
+        elif change == "gz without suffix":
+            path.write_bytes(gzip.compress(path.read_bytes()))
+    x, y = load_digits(return_X_y=True)
+    (train_x, train_y), (test_x, test_y) = mnist_files.read_mnist(mnist)
+    np.testing.assert_array_equal(np.concatenate([train_x, test_x]), x[:400])
+    np.testing.assert_array_equal(np.concatenate([train_y, test_y]), y[:400])
+    assert train_x.dtype == np.float32
+
+
+def test_trains_on_mnist(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_digits, "QUICK_EXAMPLES", 200)
+    flags = ["--quick", "--hidden", "30", "--mnist", str(mnist), "--out", str(tmp_path / "out")]
+    metrics = main(flags)
+    assert metrics["runs"][0]["examples"] == {"train": 200, "validation": 50, "test": 100}
+    assert metrics["runs"][0]["ours"]["test"]["accuracy"] > 0.7
+    assert sorted(os.listdir(tmp_path / "out")) == FILES
+
+
+def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes())) and None
+
+
+def corrupt_gzip(folder: Path) -> None:
+    compress(folder / IMAGES)
+    edit(f"{IMAGES}.gz", lambda data: data[:500] + bytes(50) + data[550:])(folder)
+
+
+def cut_gzip(folder: Path) -> None:
+    compress(folder / IMAGES)
+    edit(f"{IMAGES}.gz", lambda data: data[:-100])(folder)
+
+
+IMAGES, LABELS, TEST_IMAGES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda folder: (folder / LABELS).unlink(), f"has no file {LABELS}"),
+        (
+            edit(IMAGES, lambda d: b"\0\0\x0d" + d[3:]),
+            f"{IMAGES}: not this kind of IDX file: magic",
+        ),
+        (edit(LABELS, lambda d: b"P5 8 8 255 " + d), f"{LABELS}: not this kind of IDX file: magic"),
+        (edit(IMAGES, lambda d: d[:-1]), "header says 300 × 8 × 8 bytes, but 19199 follow"),
+        (edit(IMAGES, lambda d: d + b"\0"), "header says 300 × 8 × 8 bytes, but 19201 follow"),
+        (edit(LABELS, lambda d: d[:3]), f"{LABELS}: 3 bytes are too few for an IDX header of 8"),
+        (edit(LABELS, lambda d: b""), f"{LABELS}: 0 bytes are too few"),
+        (
+            edit(LABELS, lambda d: d[:4] + bytes(4) + d[8:]),
+            "header says 0 bytes, but 300 follow",
+        ),
+        (edit(LABELS, lambda d: idx(np.zeros(0, np.uint8))), f"{LABELS}: there is nothing in it"),
+        (
+            edit(IMAGES, lambda d: d[:4] + b"\xff" * 12 + d[16:]),
+            "4294967295 × 4294967295 × 4294967295",
+        ),
+        (edit(LABELS, lambda d: idx(np.zeros(299, np.uint8))), "300 train images, but 299 labels"),
+        (edit(LABELS, lambda d: d[:-1] + b"\x0a"), "train labels must be 0 to 9, but one is 10"),
+        (
+            edit(TEST_IMAGES, lambda d: idx(np.zeros((100, 4, 4), np.uint8))),
+            "images differ in size",
+        ),
+        (corrupt_gzip, f"{IMAGES}.gz: cannot be read"),
+        (cut_gzip, f"{IMAGES}.gz: cannot be read"),
+        (
+            edit(LABELS, lambda d: d[:-300] + b"\1" + bytes(299)),
+            "300 examples are too few to split",
+        ),
+    ],
+)
+def test_malformed_mnist_gets_one_clear_line(mnist, tmp_path, capsys, damage, complaint):
+    damage(mnist)
+    line = refused(["--mnist", str(mnist), "--out", str(tmp_path / "out")], capsys)
+    assert ": error: " in line
+    assert complaint in line
