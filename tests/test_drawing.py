@@ -328,6 +328,15 @@ def test_a_condition_is_a_constant():
     assert box(drawing, name="x") == []
 
 
+def test_what_an_undrawn_module_computed_is_an_input():
+    class Standardise(nn.Module):
+        def forward(self, x):
+            return (x - 1) / 2
+
+    out = nn.Sequential(Standardise(), nn.Linear(2, 2))(Tensor([[1.0, 2.0]]))
+    assert box(draw(out), kind="input") == []
+
+
 def test_boxes_with_nothing_but_a_box_become_one():
     def names(*nested: str) -> list[str]:
         x = Tensor(1.0, requires_grad=True)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .primitives import Array
 from .random import generator
 from .scope import composite
 from .tensor import (
@@ -338,7 +339,7 @@ def batch_norm(
                 f"batch_norm: {n} value(s) per feature in x of shape {x.shape}; the variance needs "
                 "at least 2: use a larger mini-batch, or eval mode with running estimates"
             )
-        average = averaging_row(n, x.dtype)
+        average = constant(averaging_row(n, x.dtype), name="1/n")
         mean = average @ x
         centred = x - mean
         var = average @ centred**2
@@ -353,9 +354,9 @@ def batch_norm(
 
 
 @lru_cache(maxsize=64)
-def averaging_row(n: int, dtype: np.dtype[Any]) -> Tensor:
+def averaging_row(n: int, dtype: np.dtype[Any]) -> Array:
     """The row 1/n, …, 1/n: its product with n rows is their mean, the fastest way to have it."""
-    return constant(np.full(n, 1 / n, dtype), name="1/n")
+    return np.full(n, 1 / n, dtype)
 
 
 def move(running: Tensor, batch: Tensor, momentum: float, unbiased: float = 1.0) -> None:

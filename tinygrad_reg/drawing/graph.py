@@ -104,6 +104,8 @@ def read(result: Tensor) -> Graph:
             else:
                 node.inputs.append(str(x))
     for tensor, node in nodes.items():
+        if node.kind == "input" and tensor.scope and tensor.scope in boxes:
+            node.kind = "constant"  # made inside; a tensor made by hand has no scope
         if (isinstance(tensor, Parameter) or node.kind == "constant") and tensor in users:
             node.box = home(users[tensor])
     return Graph(list(nodes.values()), merged(list(boxes.values()), list(nodes.values())))
@@ -143,8 +145,8 @@ def as_node(tensor: Tensor, number: int) -> Node:
         kind = "operation"
     elif tensor.requires_grad:
         kind = "parameter"
-    elif tensor.scope is not None or tensor.dtype == bool:
-        kind = "constant"  # a tensor made by hand has no scope
+    elif tensor.dtype == bool:
+        kind = "constant"
     return Node(
         number=number,
         kind=kind,
