@@ -3,8 +3,8 @@
 import numpy as np
 
 from . import functional, init, nn, optim
-from .backprop import StaleValueError
 from .drawing import draw
+from .errors import StaleValueError
 from .gradient import grad, value_and_grad
 from .numerical import gradcheck
 from .random import seed

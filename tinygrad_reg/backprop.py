@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from .errors import StaleValueError
 from .primitives import Array, Rule, Shape, broadcasting
 from .scope import Scope, current
 
@@ -36,10 +37,6 @@ class Node(Protocol):
 
 
 N = TypeVar("N", bound=Node)
-
-
-class StaleValueError(RuntimeError):
-    """A tensor was given new data between an operation that used it and its derivative."""
 
 
 def sweep(

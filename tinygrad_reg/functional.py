@@ -16,17 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .primitives import Array
-from .random import generator
-from .scope import composite
-from .tensor import (
-    Operand,
-    Tensor,
-    as_tensor,
-    bare,
+from .arrays import (
     broadcast_to,
     concatenate,
-    constant,
     expand_dims,
     maximum,
     minimum,
@@ -38,6 +30,10 @@ from .tensor import (
     vdot,
     where,
 )
+from .primitives import Array
+from .random import generator
+from .scope import composite
+from .tensor import Operand, Tensor, as_tensor, bare, constant
 
 __all__ = [
     "abs",

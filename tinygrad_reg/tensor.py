@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from . import primitives
 from .backprop import sweep
+from .errors import explained, from_front, keywords, no_rule, refuse_gradient_of
 from .primitives import Array, Rule, Shape, table
 from .scope import Scope, composite, current
 
@@ -494,105 +495,8 @@ class Tensor:
             raise
 
 
-# --- Functions of several tensors, or without a method in NumPy ----------------------------------
-
-
-def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
-    """The same elements in another shape; one size may be -1."""
-    return as_tensor(x).reshape(shape)
-
-
-def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
-    """Reorder the axes; by default, reverse them."""
-    return as_tensor(x).transpose(axes)
-
-
-def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
-    """x where the condition holds, else y, element by element."""
-    return apply(np.where, condition, x, y)
-
-
-def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
-    """Join along an axis that exists; with None, as flat arrays."""
-    if axis is None:
-        return concatenate([as_tensor(a).reshape(-1) for a in arrays])
-    return apply(primitives.concatenate, *arrays, axis=axis)
-
-
-@composite
-def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
-    """Join along a new axis."""
-    return concatenate([expand_dims(a, axis) for a in arrays], axis)
-
-
-def expand_dims(x: Operand, axis: int) -> Tensor:
-    """Insert an axis of size 1."""
-    x = as_tensor(x)
-    at = from_front("expand_dims", axis, x.ndim + 1)
-    return x.reshape(*x.shape[:at], 1, *x.shape[at:])
-
-
-def squeeze(x: Operand, axis: Axis = None) -> Tensor:
-    """Remove axes of size 1: all of them, or those given."""
-    x = as_tensor(x)
-    if axis is None:
-        drop = {i for i, n in enumerate(x.shape) if n == 1}
-    else:
-        axes = axis if isinstance(axis, tuple) else (axis,)
-        drop = {from_front("squeeze", a, x.ndim) for a in axes}
-    if any(x.shape[i] != 1 for i in drop):
-        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of size 1")
-    return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in drop))
-
-
-def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
-    """Repeat x along new axes and along axes of size 1."""
-    return apply(primitives.broadcast_to, x, shape=as_shape((shape,)))
-
-
-def vdot(x: Operand, y: Operand) -> Tensor:
-    """Σ xᵢ yᵢ over all elements of two tensors of the same shape."""
-    x, y = as_tensor(x), as_tensor(y)
-    if x.shape != y.shape:
-        raise ValueError(f"vdot: shapes {x.shape} and {y.shape} differ")
-    return apply(np.vdot, x, y)
-
-
-def sum_of_squares(x: Operand) -> Tensor:
-    """Σ xᵢ² over all elements: the squared norm, Euclidean or Frobenius."""
-    return apply(primitives.sum_of_squares, x)
-
-
-def maximum(x: Operand, y: Operand) -> Tensor:
-    """The larger of two, element by element; equal elements share the gradient.
-
-    A tie with a plain number goes to the number: the derivative of maximum(x, 0) at x = 0 is 0.
-    """
-    return apply(np.maximum, x, y)
-
-
-def minimum(x: Operand, y: Operand) -> Tensor:
-    """The smaller of two, element by element; equal elements share the gradient, as in maximum."""
-    return apply(np.minimum, x, y)
-
-
-array_functions: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.sum: Tensor.sum,
-    np.mean: Tensor.mean,
-    np.var: Tensor.var,
-    np.max: Tensor.max,
-    np.min: Tensor.min,
-    np.reshape: reshape,
-    np.transpose: transpose,
-    np.swapaxes: Tensor.swapaxes,
-    np.broadcast_to: broadcast_to,
-    np.concatenate: concatenate,
-    np.expand_dims: expand_dims,
-    np.squeeze: squeeze,
-    np.stack: stack,
-    np.vdot: vdot,
-    np.where: where,
-}
+# NumPy's functions that are no ufuncs, and what they call for tensors: see `arrays.py`.
+array_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 # Integer or boolean results carry no gradient: these see bare arrays and give bare arrays.
 without_derivative: set[Callable[..., Any]] = {
@@ -602,7 +506,7 @@ without_derivative: set[Callable[..., Any]] = {
 }  # fmt: skip
 
 
-# --- Conversions and complaints ------------------------------------------------------------------
+# --- Conversions ---------------------------------------------------------------------------------
 
 
 def as_tensor(x: Operand) -> Tensor:
@@ -638,26 +542,11 @@ def owned_array(data: Any) -> Array:
     return array
 
 
-def refuse_gradient_of(dtype: Any) -> None:
-    if dtype.kind != "f":
-        raise TypeError(
-            f"requires_grad: only floats have gradients, this tensor is {dtype}; "
-            "make it of floats, e.g. Tensor([1.0, 2.0]) or data.astype(np.float32)"
-        )
-
-
 def as_shape(sizes: Sequence[Any]) -> Shape:
     """(2, 3) from f(2, 3) and from f((2, 3))."""
     if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)):
         sizes = sizes[0]
     return tuple(int(n) for n in sizes)
-
-
-def from_front(name: str, axis: int, ndim: int) -> int:
-    """An axis counted from the front, checked."""
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(f"{name}: axis {axis} does not exist with {ndim} dimensions")
-    return axis % ndim
 
 
 def frozen_index(index: Any) -> Any:
@@ -671,38 +560,3 @@ def frozen_index(index: Any) -> Any:
     if isinstance(index, (list, np.ndarray, Tensor)):
         return np.array(bare(index))
     return index
-
-
-def no_rule(function: Callable[..., Any]) -> TypeError:
-    return TypeError(
-        f"np.{function.__name__} has no derivative rule, so it does not work on tensors; the "
-        "functions that do are in tinygrad_reg/primitives.py, where one line adds another; "
-        "without gradient, use it on t.numpy()"
-    )
-
-
-def keywords(kwargs: dict[str, Any]) -> str:
-    return f" with {', '.join(kwargs)}=" if kwargs else ""
-
-
-def explained(
-    error: Exception, function: Callable[..., Any], values: Sequence[Any], metadata: dict[str, Any]
-) -> Exception:
-    """NumPy's complaint about a call, with what was called on what."""
-    shapes = [np.shape(value) for value in values]
-    name = function.__name__
-    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
-    kind = next(kind for kind in kinds if isinstance(error, kind))
-    listed = " and ".join(map(str, shapes))
-    if function is np.matmul and kind is ValueError:
-        return kind(
-            f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
-            "the last but one of the second (or its only one), and axes before must broadcast"
-        )
-    if function in primitives.broadcasting and kind is ValueError and not metadata:
-        return kind(
-            f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
-            "equal or 1; reshape one of them, e.g. t.reshape(-1, 1)"
-        )
-    details = "".join(f", {key}={value!r}" for key, value in metadata.items())
-    return kind(f"{name} of shape {listed}{details}: {error}")
