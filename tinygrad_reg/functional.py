@@ -324,7 +324,7 @@ def batch_norm(
         return y.reshape(last.shape).swapaxes(1, -1)
     n, features = x.shape
     for vector in (running_mean, running_var, weight, bias):
-        if vector is not None and vector.shape != (features,):
+        if vector is not None and vector._data.shape != (features,):
             raise ValueError(
                 f"batch_norm: x of shape {x.shape} has {features} features, but a statistic or "
                 f"parameter has shape {vector.shape}"

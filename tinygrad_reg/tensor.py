@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ Operand: TypeAlias = "Tensor | int | float | npt.ArrayLike"
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 NUMBERS = (int, float, np.generic)
-numbers = count(1)
+next_number = count(1).__next__
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
@@ -44,7 +45,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         raise explained(error, function, values, metadata) from error
     out = Tensor.__new__(Tensor)
     out._data = data
-    out.number = next(numbers)
+    out.number = next_number()
     out.name = out.grad = None
     if edges and recording.get():
         out._requires_grad = True
@@ -69,7 +70,7 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     """A tensor without gradient around an array that nobody else will change: it is not copied."""
     out = Tensor.__new__(Tensor)
     out._data = data
-    out.number = next(numbers)
+    out.number = next_number()
     out.name = name
     out.grad = out.function = None
     out._requires_grad = False
@@ -165,7 +166,7 @@ class Tensor:
 
     def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
         self._data = owned_array(data)
-        self.number = next(numbers)
+        self.number = next_number()
         self.name = name
         self.grad = self.function = self.scope = None
         self.inputs = self.edges = ()
@@ -208,7 +209,7 @@ class Tensor:
     def replace(self, array: Array) -> None:
         """`data = array` for optimizers: unchecked, and without a copy."""
         self._data = array
-        self.number = next(numbers)  # newer now than any operation that used the old array
+        self.number = next_number()  # newer now than any operation that used the old array
 
     @property
     def requires_grad(self) -> bool:
@@ -383,14 +384,13 @@ class Tensor:
         return apply(primitives.min, self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        total = self.sum(axis, keepdims)
-        return total / (self.size / total.size)
+        return self.sum(axis, keepdims) / count_along(self._data.shape, axis)
 
     @composite
     def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
         """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
-        total = ((self - self.mean(axis, keepdims=True)) ** 2).sum(axis, keepdims)
-        return total / (self.size / total.size - ddof)
+        squares = (self - self.mean(axis, keepdims=True)) ** 2
+        return squares.sum(axis, keepdims) / (count_along(self.shape, axis) - ddof)
 
     def argmax(self, axis: int | None = None) -> Array:
         """Where the largest element is: a bare array of integers, like a comparison."""
@@ -540,6 +540,13 @@ def owned_array(data: Any) -> Array:
             f"of dtype {array.dtype}"
         )
     return array
+
+
+def count_along(shape: Shape, axis: Axis) -> int:
+    """How many elements a reduction over `axis` takes together."""
+    if axis is None:
+        return prod(shape)
+    return prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def as_shape(sizes: Sequence[Any]) -> Shape:
