@@ -88,6 +88,29 @@ def test_newest_first_is_reverse_topological_order():
     assert [id(node) for node in order] == [id(node) for node in (d, c, b, a)]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_tie_with_a_result_of_shape_is_shared_in_every_type(dtype, create_graph):
+    # The value of a 0-d tensor is a NumPy scalar, of which float64's is also a Python float.
+    x = Tensor(np.array([1, 3], dtype), requires_grad=True)
+    np.minimum(x, x.max()).sum().backward(create_graph=create_graph)  # the identity
+    np.testing.assert_array_equal(x.grad.data, [1, 1])
+    x, y = (Tensor(np.array(2, dtype), requires_grad=True) for _ in range(2))
+    np.maximum(x * 1, y * 1).backward(create_graph=create_graph)
+    assert (x.grad.item(), y.grad.item()) == (0.5, 0.5)
+
+
+def test_accumulated_gradients_keep_their_graph_under_no_grad():
+    x = Tensor(2.0, requires_grad=True)
+    y = x**3
+    with tg.no_grad():
+        y.backward(create_graph=True)
+        y.backward(create_graph=True)
+    first, x.grad = x.grad, None
+    first.backward()
+    assert x.grad.item() == 2 * 6 * 2
+
+
 def test_a_gradient_that_nobody_needs_is_not_computed(monkeypatch):
     calls = []
     left, right = primitives.table[np.matmul]

@@ -78,6 +78,10 @@ def test_hessian_vector_products_and_hessians():
     np.testing.assert_allclose(hessian, a)
 
 
+def test_a_value_that_is_an_older_tensor_stays_differentiable():
+    assert grad(lambda w: value_and_grad(lambda x: w)(1.0)[0])(2.0).item() == 1
+
+
 def test_gradients_of_constants_are_zero():
     np.testing.assert_array_equal(grad(lambda x: Tensor(3.0))([1.0, 2.0]).data, [0, 0])
 
@@ -108,6 +112,7 @@ def test_batch_norm_twice_differentiated_matches_the_difference_quotient():
         (lambda: grad(lambda x: x)([1.0, 2.0]), ValueError, "single element.*sum"),
         (lambda: grad(lambda x: x.item())(1.0), TypeError, "returned float, not a tensor"),
         (lambda: grad(lambda x: x, argnum=1)(1.0), ValueError, "no argument 1 among 1"),
+        (lambda: grad(lambda x: x, argnum=()), ValueError, "empty tuple"),
         (lambda: grad(lambda x: x.sum())(np.array([1, 2])), TypeError, "only floats"),
     ],
 )

@@ -154,6 +154,75 @@ def test_initialisers_have_the_spread_they_promise():
     assert {f(shape).dtype.name for f in (init.lecun_normal, init.he_normal)} == {"float32"}
 
 
+def test_a_sequence_may_have_attributes_of_its_own():
+    class WithHead(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(2, 3), nn.ReLU())
+            self.head = nn.Linear(3, 1, bias=False)
+
+    names = [name for name, _ in WithHead().named_parameters()]
+    assert names == ["0.weight", "0.bias", "head.weight"]
+
+
+def test_what_forward_leaves_in_an_attribute_is_not_saved():
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(2, 3)
+
+        def forward(self, x, *, scale):
+            self.hidden = self.layer(x) * scale
+            return self.hidden
+
+    model = Keeps()
+    model(np.ones((1, 2), np.float32), scale=2)
+    assert list(model.state_dict()) == ["layer.weight", "layer.bias"]
+
+
+INTEGERS = np.array([[1, 2, 5], [0, 3, 1]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        F.leaky_relu, F.sigmoid, F.softplus, F.softmax, F.log_softmax, F.logsumexp, F.mean, F.var,
+        lambda x: F.cross_entropy(x, [2, 0]),
+        lambda x: F.mse_loss(x, np.full((2, 3), 1.5)),
+        lambda x: F.mse_loss(np.full((2, 3), 1.5), x),
+        lambda x: F.binary_cross_entropy_with_logits(x, np.full((2, 3), 0.5)),
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda x: F.dropout(x, mask=[1, 0, 1]),
+    ],
+)  # fmt: skip
+def test_integers_are_taken_for_floats(f):
+    np.testing.assert_array_equal(f(INTEGERS).data, f(INTEGERS.astype(float)).data)
+
+
+def test_numpy_floats_as_arguments_widen_nothing():
+    x, half = Tensor(np.ones((3, 2), np.float32), requires_grad=True), np.float64(0.5)
+    for result in (
+        F.dropout(x, half),
+        F.dropout(x, half, training=False, mode="vanilla"),
+        F.dropconnect(x, half),
+        F.leaky_relu(x, half),
+        F.batch_norm(x, None, None, training=True, eps=half),
+        F.cross_entropy(x, [0, 1, 1], label_smoothing=half),
+        F.cross_entropy(x, np.full((3, 2), 0.5)),
+        F.l1_penalty(x, half),
+        F.l2_penalty([x, x], np.array([0.5, 0.5])),
+    ):
+        assert result.dtype == np.float32
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_classes_may_be_ruled_out_by_infinite_logits(reduction):
+    logits = Tensor([[1.0, -np.inf, 0.0]], requires_grad=True)
+    loss = F.cross_entropy(logits, [0], reduction)
+    loss.backward([1.0] if reduction == "none" else None)
+    p = np.exp(1) / (np.exp(1) + 1)
+    np.testing.assert_allclose(loss.data, -np.log(p) * np.ones(loss.shape))
+    np.testing.assert_allclose(logits.grad.data, [[p - 1, 0, 1 - p]])
+
+
 def test_labels_may_be_a_tensor_and_a_single_example_needs_no_batch():
     logits = Tensor([[1.0, 2.0, 3.0]], requires_grad=True)
     assert F.cross_entropy(logits, Tensor([2])).item() == F.cross_entropy(logits[0], 2).item()

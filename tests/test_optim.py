@@ -80,6 +80,45 @@ def test_float32_stays_float32(name, settings):
     assert p.dtype == np.float32
 
 
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_a_single_number_is_trained_too(name, settings):
+    p = Tensor(1.0, requires_grad=True)
+    optimizer = getattr(optim, name)([p], **settings)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (p * p).backward()
+        optimizer.step()
+    assert abs(p.item()) < 1
+
+
+def test_a_parameter_listed_twice_is_stepped_once():
+    p = Tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p, p], lr=0.1)
+    (2 * p).sum().backward()
+    optimizer.step()
+    assert p.item() == 0.8
+
+
+def test_numpy_floats_as_settings_widen_nothing():
+    p = Tensor(np.float32([1, 2]), requires_grad=True)
+    optimizer = optim.AdamW([p], lr=np.float64(0.1), weight_decay=np.float64(0.1))
+    schedule = optim.StepLR(optimizer, 1, gamma=np.float64(0.5))
+    (p**2).sum().backward()
+    optimizer.step()
+    schedule.step()
+    optimizer.step()
+    assert p.dtype == np.float32
+
+
+def test_a_model_that_changes_type_keeps_it_in_the_next_step():
+    p = Tensor(np.float32([1, 2]), requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
+    p.replace(p.data.astype(np.float16))
+    (p**2).sum().backward()
+    optimizer.step()
+    assert p.dtype == np.float16
+
+
 def test_a_value_seen_before_a_step_is_not_changed_by_it():
     p = Tensor([1.0, 2.0], requires_grad=True)
     optimizer = optim.SGD([p], lr=0.1, momentum=0.9)

@@ -176,6 +176,19 @@ def test_tensors_without_gradient_turn_into_arrays():
     assert np.asarray(Tensor([1.0]), dtype=np.float32).dtype == np.float32
 
 
+def test_means_over_nothing_are_nan_as_in_numpy():
+    nothing = Tensor(np.zeros((2, 0)))
+    assert Tensor(np.zeros((0, 3))).mean(axis=1).shape == (0,)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(nothing.mean(axis=1).data).all()
+
+
+def test_new_data_takes_the_float_type_of_the_tensor():
+    t = Tensor(np.float32([1, 2]), requires_grad=True)
+    t.data = t.data * np.sqrt(2)
+    assert t.dtype == np.float32
+
+
 def test_iteration_length_and_indexing():
     t = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     assert len(t) == 2

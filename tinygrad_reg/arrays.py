@@ -29,6 +29,8 @@ def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
 
 def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
     """Join along an axis that exists; with None, as flat arrays."""
+    if len(arrays) == 0:
+        raise ValueError("concatenate: there are no arrays to join")
     if axis is None:
         return concatenate([as_tensor(a).reshape(-1) for a in arrays])
     return apply(primitives.concatenate, *arrays, axis=axis)
@@ -37,6 +39,8 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
 @composite
 def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join along a new axis."""
+    if len(arrays) == 0:
+        raise ValueError("stack: there are no arrays to join")
     return concatenate([expand_dims(a, axis) for a in arrays], axis)
 
 
@@ -62,7 +66,10 @@ def squeeze(x: Operand, axis: Axis = None) -> Tensor:
 
 def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     """Repeat x along new axes and along axes of size 1."""
-    return apply(primitives.broadcast_to, x, shape=as_shape((shape,)))
+    x, shape = as_tensor(x), as_shape((shape,))
+    if len(shape) < x.ndim:
+        raise ValueError(f"broadcast_to: shape {x.shape} has more axes than {shape}")
+    return apply(primitives.broadcast_to, x, shape=shape)
 
 
 def vdot(x: Operand, y: Operand) -> Tensor:
@@ -98,7 +105,9 @@ array_functions.update(
         np.mean: Tensor.mean,
         np.var: Tensor.var,
         np.max: Tensor.max,
+        np.amax: Tensor.max,
         np.min: Tensor.min,
+        np.amin: Tensor.min,
         np.reshape: reshape,
         np.transpose: transpose,
         np.swapaxes: Tensor.swapaxes,

@@ -22,6 +22,7 @@ class Node(Protocol):
     inputs    what the function was called with: tensors and Python numbers
     values    the same as arrays and Python numbers
     edges     those inputs that want a gradient, each with its rule; none for a leaf
+    metadata  the keyword arguments; like `values`, there only if there are edges
     number    grows with every tensor made
     scope     where in the program it was made
     """
@@ -70,7 +71,7 @@ def sweep(
         metadata = node.metadata
         try:
             for x, rule in node.edges:
-                if not since <= x.number < node.number:
+                if not since <= x.number < node.number:  # older than asked for, or replaced since
                     check_fresh(node)
                     continue
                 part = rule(g, out, *arguments, **metadata)
@@ -131,6 +132,8 @@ def check_fresh(node: Node) -> None:
 
 def reaches_beyond(root: Node, since: int) -> bool:
     """Whether root also depends on tensors with gradients that are older than `since`."""
+    if root.number < since:
+        return True
     seen = {root}
     stack = [root]
     while stack:

@@ -55,10 +55,18 @@ def explained(
             f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
             "the last but one of the second (or its only one), and axes before must broadcast"
         )
-    if function in primitives.broadcasting and kind is ValueError and not metadata:
-        return kind(
+    if function in primitives.broadcasting and not metadata and not fit_together(shapes):
+        return ValueError(
             f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
             "equal or 1; reshape one of them, e.g. t.reshape(-1, 1)"
         )
     details = "".join(f", {key}={value!r}" for key, value in metadata.items())
     return kind(f"{name} of shape {listed}{details}: {error}")
+
+
+def fit_together(shapes: Sequence[tuple[int, ...]]) -> bool:
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True

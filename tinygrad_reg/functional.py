@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,11 @@ from .arrays import (
     vdot,
     where,
 )
+from .errors import explained
 from .primitives import Array
 from .random import generator
 from .scope import composite
-from .tensor import Operand, Tensor, as_tensor, bare, constant
+from .tensor import Axis, Operand, Tensor, as_float, as_tensor, bare, constant
 
 __all__ = [
     "abs",
@@ -81,7 +82,17 @@ Reduction = Literal["mean", "sum", "none"]
 
 # The methods of Tensor as functions, for those who prefer F.exp(x) to x.exp().
 exp, log, sqrt, tanh, abs = Tensor.exp, Tensor.log, Tensor.sqrt, Tensor.tanh, Tensor.abs
-sum, mean, var, max, min = Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min
+sum, max, min = Tensor.sum, Tensor.max, Tensor.min
+
+
+def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Σ x / n along the axis."""
+    return as_float(x).mean(axis, keepdims)
+
+
+def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """Σ (x - mean)² / (n - ddof) along the axis."""
+    return as_float(x).var(axis, keepdims, ddof)
 
 
 # --- Activations ---------------------------------------------------------------------------------
@@ -96,14 +107,14 @@ def relu(x: Operand) -> Tensor:
 @composite
 def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope · x; the derivative at 0 is the slope."""
-    x = as_tensor(x)
-    return where(x > 0, x, negative_slope * x)
+    x = as_float(x)
+    return where(x > 0, x, float(negative_slope) * x)
 
 
 @composite
 def sigmoid(x: Operand) -> Tensor:
     """1 / (1 + e⁻ˣ), written so that no exponential overflows and no digit is lost for x < 0."""
-    x = as_tensor(x)
+    x = as_float(x)
     small = exp_of_minus_abs(x)
     return where(x > 0, 1.0, small) / (1 + small)
 
@@ -111,7 +122,7 @@ def sigmoid(x: Operand) -> Tensor:
 @composite
 def softplus(x: Operand) -> Tensor:
     """log(1 + eˣ), a smooth relu, written so that no exponential overflows."""
-    x = as_tensor(x)
+    x = as_float(x)
     return maximum(x, 0) + exp_of_minus_abs(x).log1p()
 
 
@@ -123,7 +134,7 @@ def exp_of_minus_abs(x: Tensor) -> Tensor:
 @composite
 def softmax(x: Operand, axis: int = -1) -> Tensor:
     """exp(xᵢ) / Σⱼ exp(xⱼ) along the axis."""
-    x = as_tensor(x)
+    x = as_float(x)
     positive = (x - largest(x, axis)).exp()
     return positive / positive.sum(axis, keepdims=True)
 
@@ -131,7 +142,7 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
 @composite
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     """xᵢ - log Σⱼ exp(xⱼ) along the axis: the logarithm of softmax, without its underflow."""
-    x = as_tensor(x)
+    x = as_float(x)
     shifted = x - largest(x, axis)
     return shifted - shifted.exp().sum(axis, keepdims=True).log()
 
@@ -139,7 +150,7 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
 @composite
 def logsumexp(x: Operand, axis: int | None = -1, keepdims: bool = False) -> Tensor:
     """log Σⱼ exp(xⱼ) along the axis (None: over everything), a smooth maximum."""
-    x = as_tensor(x)
+    x = as_float(x)
     top = bare(largest(x, axis))
     top = constant(np.where(np.isfinite(top), top, 0), name="max")
     total = (x - top).exp().sum(axis, keepdims=True).log() + top
@@ -148,7 +159,10 @@ def logsumexp(x: Operand, axis: int | None = -1, keepdims: bool = False) -> Tens
 
 def largest(x: Tensor, axis: int | None) -> Tensor:
     """The maximum along the axis as a constant: to shift by it cancels out, so that is exact."""
-    return constant(x._data.max(axis=axis, keepdims=True), name="max")
+    try:
+        return constant(x._data.max(axis=axis, keepdims=True), name="max")
+    except ValueError as error:
+        raise explained(error, np.max, [x._data], {"axis": axis}) from error
 
 
 # --- Losses --------------------------------------------------------------------------------------
@@ -168,13 +182,13 @@ def cross_entropy(
     reduction         "mean" over the n examples, "sum", or "none" for the n losses
     label_smoothing   s in [0, 1]: the target becomes (1 - s) y + s/classes (Szegedy et al. 2016)
 
-    Exact for logits of any finite size.  The gradient with respect to the logits is
-    (softmax - y) / n, which nobody wrote down: it comes out of the primitives.
+    Logits may be huge, and -∞ for classes that are not the target.  The gradient with respect to
+    the logits is (softmax - y) / n, which nobody wrote down: it comes out of the primitives.
 
     Raises ValueError for shapes that do not fit, labels out of range and an empty mini-batch, and
     TypeError for labels that are neither integers nor probabilities.
     """
-    input = as_tensor(input)
+    input = as_float(input)
     if input.ndim not in (1, 2) or 0 in input.shape:
         raise ValueError(
             f"cross_entropy: the logits must be (n, classes) or (classes,), not empty, "
@@ -182,14 +196,19 @@ def cross_entropy(
         )
     y = probabilities(target, input)
     if label_smoothing:
-        if not 0 <= label_smoothing <= 1:
+        smoothing = float(label_smoothing)
+        if not 0 <= smoothing <= 1:
             raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
-        y = (1 - label_smoothing) * y + label_smoothing / input.shape[-1]
-    if reduction == "none":
-        return -(y * log_softmax(input)).sum(axis=-1)
-    total = vdot(y, log_softmax(input))  # Σ over classes and examples in one product
+        y = (1 - smoothing) * y + smoothing / input.shape[-1]
+    logs = log_softmax(input)
+    total = vdot(y, logs)  # Σ over classes and examples in one product
+    if np.isnan(total._data):  # a logit of -∞ makes 0 · ∞ of a class that is not the target
+        logs = where(y == 0, 0, logs)
+        total = vdot(y, logs)
+    if checked(reduction) == "none":
+        return -(y * logs).sum(axis=-1)
     n = len(input) if input.ndim == 2 else 1
-    return total / -n if checked(reduction) == "mean" else -total
+    return total / -n if reduction == "mean" else -total
 
 
 def probabilities(target: Operand, input: Tensor) -> Tensor:
@@ -202,7 +221,8 @@ def probabilities(target: Operand, input: Tensor) -> Tensor:
                 f"cross_entropy: probabilities must have the logits' shape {shape}, not "
                 f"{labels.shape}; class indices must be integers, e.g. target.astype(int)"
             )
-        return as_tensor(target)
+        y = as_tensor(target)
+        return y if y.requires_grad or y.dtype == input.dtype else y.astype(input.dtype)
     if labels.dtype.kind not in "iu":
         raise TypeError(
             f"cross_entropy: the target must be integer class indices or float probabilities, "
@@ -231,7 +251,7 @@ def binary_cross_entropy_with_logits(
     input    logits x, of any shape
     target   labels or probabilities y in [0, 1], of the same shape
     """
-    x = as_tensor(input)
+    x = as_float(input)
     y = same_shape("binary_cross_entropy_with_logits", x, target)
     if not np.all((y >= 0) & (y <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: the target must be in [0, 1]")
@@ -242,7 +262,7 @@ def binary_cross_entropy_with_logits(
 @composite
 def mse_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -> Tensor:
     """(input - target)², element by element; both of the same shape."""
-    x = as_tensor(input)
+    x = as_float(input)
     return reduced((x - same_shape("mse_loss", x, target)) ** 2, reduction)
 
 
@@ -252,7 +272,7 @@ def hinge_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -
 
     At the kink, y · input = 1, the derivative is 0.
     """
-    x = as_tensor(input)
+    x = as_float(input)
     y = same_shape("hinge_loss", x, target)
     if not np.all((y == 1) | (y == -1)):
         raise ValueError("hinge_loss: the target must consist of -1 and 1 (2 * y - 1 for y = 0, 1)")
@@ -260,7 +280,7 @@ def hinge_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -
 
 
 def same_shape(name: str, x: Tensor, target: Operand) -> Tensor:
-    y = as_tensor(target)
+    y = as_float(target)
     if y.shape != x.shape:
         raise ValueError(
             f"{name}: input and target must have the same shape, not {x.shape} and {y.shape}; "
@@ -314,7 +334,7 @@ def batch_norm(
     σ² is the biased variance, the mean of (x - μ)²; the running estimate takes the unbiased one, as
     PyTorch does.  Raises ValueError in training on a single value per feature, where σ² = 0.
     """
-    x = as_tensor(x)
+    x = as_float(x)
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x must be (n, features), but has shape {x.shape}")
     if x.ndim > 2:  # every position is one more example
@@ -324,6 +344,10 @@ def batch_norm(
         return y.reshape(last.shape).swapaxes(1, -1)
     n, features = x.shape
     for vector in (running_mean, running_var, weight, bias):
+        if vector is not None and not isinstance(vector, Tensor):
+            raise TypeError(
+                f"batch_norm: statistics and parameters are tensors, not {type(vector).__name__}"
+            )
         if vector is not None and vector._data.shape != (features,):
             raise ValueError(
                 f"batch_norm: x of shape {x.shape} has {features} features, but a statistic or "
@@ -345,7 +369,7 @@ def batch_norm(
     else:
         centred = x - running_mean
         var = running_var
-    scaled = centred * ((1 if weight is None else weight) / (var + eps).sqrt())
+    scaled = centred * ((1 if weight is None else weight) / (var + float(eps)).sqrt())
     return scaled if bias is None else scaled + bias
 
 
@@ -382,8 +406,8 @@ def dropout(
     Every element of x draws on its own, so every example in a mini-batch trains its own thinned
     network.  The mask is a constant of the graph: backward uses the one that forward used.
     """
-    x = as_tensor(x)
-    check_probability("dropout", p)
+    x = as_float(x)
+    p = checked_probability("dropout", p)
     if mode not in ("inverted", "vanilla"):
         raise ValueError(f'dropout: mode must be "inverted" or "vanilla", not {mode!r}')
     if not training:
@@ -406,8 +430,8 @@ def dropconnect(
     The arguments are those of `dropout`; one mask serves the whole mini-batch (Wan et al. 2013 draw
     one for each example, and sample a Gaussian at test time; here the mean weight is used).
     """
-    weight = as_tensor(weight)
-    check_probability("dropconnect", p)
+    weight = as_float(weight)
+    p = checked_probability("dropconnect", p)
     if not training or (p == 0 and mask is None):
         return weight
     return weight * keep_mask(weight, p, 1 / (1 - p), rng, mask)
@@ -434,9 +458,10 @@ def keep_mask(
     return constant(kept.astype(x.dtype) * scale, name="mask")
 
 
-def check_probability(name: str, p: float) -> None:
+def checked_probability(name: str, p: float) -> float:
     if not 0 <= p < 1:
         raise ValueError(f"{name}: p is the probability of dropping, in [0, 1), not {p}")
+    return float(p)  # a NumPy float would turn float32 into float64
 
 
 # --- Penalties -----------------------------------------------------------------------------------
@@ -473,9 +498,9 @@ def penalty(
     norms = [norm(w) for w in ([weights] if isinstance(weights, Tensor) else weights)]
     if not norms:
         raise ValueError(f"{name}: there are no weights to penalise")
-    if isinstance(strength, (int, float)):
-        return sum_up(norms) * (factor * at_least_zero(name, strength))
-    strengths = [at_least_zero(name, s) for s in strength]
+    if np.ndim(strength) == 0:
+        return sum_up(norms) * (factor * at_least_zero(name, cast(float, strength)))
+    strengths = [at_least_zero(name, s) for s in cast(Sequence[float], strength)]
     if len(strengths) != len(norms):
         raise ValueError(
             f"{name}: {len(strengths)} strengths for {len(norms)} weights; "
@@ -494,4 +519,4 @@ def sum_up(terms: list[Tensor]) -> Tensor:
 def at_least_zero(name: str, strength: float) -> float:
     if not strength >= 0:
         raise ValueError(f"{name}: strengths must be 0 or more, not {strength}")
-    return strength
+    return float(strength)

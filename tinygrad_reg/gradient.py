@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias
@@ -32,8 +33,10 @@ def value_and_grad(
     >>> value_and_grad(lambda x: x**3)(2.0)
     (Tensor(8.), Tensor(12.))
     """
-    several = not isinstance(argnum, int)
-    positions: tuple[int, ...] = tuple(argnum) if not isinstance(argnum, int) else (argnum,)
+    several = isinstance(argnum, tuple)
+    positions = tuple(map(operator.index, argnum if isinstance(argnum, tuple) else (argnum,)))
+    if not positions:
+        raise ValueError("grad: argnum is an empty tuple; name at least one argument")
 
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
@@ -47,7 +50,7 @@ def value_and_grad(
         targets = [watched[p % len(args)] for p in positions]
         since = min(x.number for x in targets)
         # The gradient has a gradient itself only if f also saw something older that wants one.
-        create_graph = may_continue and reaches_beyond(value, since)
+        create_graph = may_continue and value.requires_grad and reaches_beyond(value, since)
         one = constant(value._data**0)
         found = gradients(value, one, set(targets).__contains__, create_graph, since)
         results = tuple(
@@ -78,7 +81,9 @@ def watch(x: Any, may_continue: bool) -> Tensor:
     if isinstance(x, Tensor) and x.requires_grad and may_continue:
         return x.reshape(x.shape)  # a new node in the graph that x belongs to
     name = x.name if isinstance(x, Tensor) else None
-    return Tensor(float(x) if isinstance(x, int) else x, requires_grad=True, name=name)
+    return Tensor(
+        float(x) if isinstance(x, (int, np.integer)) else x, requires_grad=True, name=name
+    )
 
 
 def check_scalar(value: Any) -> None:

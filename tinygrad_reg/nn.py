@@ -56,10 +56,10 @@ class Module:
     def forward(self, *args: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         token = current.set(Scope(type(self).__name__, current.get()))
         try:
-            return self.forward(*args)
+            return self.forward(*args, **kwargs)
         finally:
             current.reset(token)
 
@@ -78,7 +78,7 @@ class Module:
     def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers here and in all modules inside, by dotted names."""
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and value.is_leaf:  # no result that forward left here
                 yield prefix + name, value
         for name, module in self.children():
             yield from module.named_tensors(f"{prefix}{name}.")
@@ -182,7 +182,8 @@ class Sequential(Module):
         self.modules = modules
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        return ((str(i), module) for i, module in enumerate(self.modules))
+        for name, module in super().children():
+            yield name.removeprefix("modules."), module
 
     def forward(self, x: Any) -> Any:
         for module in self.modules:
@@ -250,8 +251,7 @@ class DropConnectLinear(Linear):
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
-        F.check_probability("DropConnectLinear", p)
-        self.p = p
+        self.p = F.checked_probability("DropConnectLinear", p)
         self.rng = rng
 
     def forward(self, x: Operand) -> Tensor:
@@ -278,9 +278,14 @@ class BatchNorm1d(Module):
         *,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
+        if not (num_features >= 1 and eps >= 0 and 0 <= momentum <= 1):
+            raise ValueError(
+                "BatchNorm1d: num_features must be 1 or more, eps 0 or more and momentum in "
+                f"[0, 1], not {num_features}, {eps}, {momentum}"
+            )
         self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = float(eps)
+        self.momentum = float(momentum)
         self.weight = Parameter(np.ones(num_features, dtype), name="weight") if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype), name="bias") if affine else None
         self.running_mean = Tensor(np.zeros(num_features, dtype), name="running_mean")
@@ -312,8 +317,7 @@ class Dropout(Module):
         *,
         rng: np.random.Generator | None = None,
     ) -> None:
-        F.check_probability("Dropout", p)
-        self.p = p
+        self.p = F.checked_probability("Dropout", p)
         self.mode: Literal["inverted", "vanilla"] = mode
         self.rng = rng
 

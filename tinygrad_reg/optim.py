@@ -22,7 +22,7 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
-        self.parameters = list(parameters)
+        self.parameters = list(dict.fromkeys(parameters))  # each once
         self.lr = at_least_zero("lr", lr)
         self.weight_decay = at_least_zero("weight_decay", weight_decay)
         if not self.parameters:
@@ -44,7 +44,9 @@ class Optimizer:
             if p.grad is not None:
                 array = p._data
                 update = self.update(i, array, p.grad._data)
-                p.replace(np.subtract(array, update, update))  # its memory serves for the result
+                # Where it can, the memory of the update serves for the result.
+                new = np.subtract(array, update, update) if array.ndim else array - update
+                p.replace(new if new.dtype is array.dtype else new.astype(array.dtype))
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A new array: what to subtract from p, that of parameter i, when its gradient is g."""
@@ -203,7 +205,7 @@ class StepLR(Schedule):
         if step_size < 1:
             raise ValueError(f"StepLR: step_size must be 1 or more, not {step_size}")
         self.step_size = step_size
-        self.gamma = gamma
+        self.gamma = at_least_zero("gamma", gamma)
 
     def rate(self) -> float:
         return self.base_lr * self.gamma ** (self.epoch // self.step_size)
@@ -212,10 +214,10 @@ class StepLR(Schedule):
 def at_least_zero(name: str, value: float) -> float:
     if not value >= 0:
         raise ValueError(f"optimizer: {name} must be 0 or more, not {value}")
-    return value
+    return float(value)  # a NumPy float would turn float32 into float64
 
 
 def below_one(name: str, value: float) -> float:
     if not 0 <= value < 1:
         raise ValueError(f"optimizer: {name} must be in [0, 1), not {value}")
-    return value
+    return float(value)

@@ -12,7 +12,8 @@ Rules are ordinary array code, so they run on whatever array they are given: on 
 type that implements NumPy's protocols.  For that the table must be closed: a rule uses only what
 stands in the table itself, array methods that lead there (`.sum`, `.reshape`, `.T`, …) and
 comparisons, which give bare boolean arrays.  Never a NumPy float in a rule (`np.sqrt(2)`), it would
-turn float32 into float64; Python numbers are weak and keep the type.
+turn float32 into float64; Python numbers are weak and keep the type.  This file knows no Tensor: a
+function here that is not NumPy's hands tensors over to their `apply`, so that the call is recorded.
 
 Where a function has a kink, the table takes a convention:
 
@@ -112,14 +113,14 @@ elementwise(np.where,    None,
 
 def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -> Array:
     """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
-    if isinstance(other, (int, float)):
+    if type(other) in (int, float):  # not isinstance: the value of a tensor of shape () is a float
         return g * wins(mine, other).astype(g.dtype)
     return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
 
 
 def log_or_zero(x: Array) -> Array:
     """log x, but 0 at x = 0: 0 ** y does not depend on y > 0."""
-    if isinstance(x, (int, float)):  # np.log would make a NumPy float of it
+    if type(x) in (int, float):  # np.log would make a NumPy float of it
         return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
     return np.log(np.where(x == 0, 1, x))
 
@@ -149,7 +150,7 @@ def sum_of_squares(x: Array) -> Array:
 
 
 # fmt: off
-elementwise(np.matmul,   matmul_left, matmul_right)  # elementwise in the leading, batch axes
+elementwise(np.matmul,   matmul_left, matmul_right)  # broadcasts the leading, batch axes
 structural(np.vdot,      lambda g, out, x, y: g * y,  # Σ xᵢ yᵢ over all elements
                          lambda g, out, x, y: g * x)
 structural(sum_of_squares, lambda g, out, x: 2 * g * x)
@@ -204,7 +205,7 @@ structural(min, share_extremes)
 
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
     """x repeated along new axes and axes of size 1."""
-    if hasattr(x, "apply"):  # a tensor: it records the call
+    if hasattr(x, "apply"):
         return x.apply(broadcast_to, x, shape=shape)
     out = np.empty_like(x, shape=shape)  # NumPy's view takes longer to make than this to fill
     out[...] = x
@@ -234,7 +235,7 @@ def getitem(x: Array, *, index: Any) -> Array:
 
 def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     """Zeros of this shape, with g added in at the index: the transpose of indexing."""
-    if hasattr(g, "apply"):  # a tensor: it records the call
+    if hasattr(g, "apply"):
         return g.apply(scatter_add, g, index=index, shape=shape)
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
@@ -258,7 +259,7 @@ def own_stretch(position: int, g: Array, out: Array, *arrays: Array, axis: int) 
 
 
 # fmt: off
-elementwise(broadcast_to,    lambda g, out, x, *, shape: g)
+elementwise(broadcast_to,    lambda g, out, x, *, shape: g)  # broadcasting is undone for it
 structural(reshape,          lambda g, out, x, *, shape: g.reshape(x.shape))
 structural(transpose,        lambda g, out, x, *, axes: g.transpose(inverse(axes)))
 structural(astype,           lambda g, out, x, *, dtype: g.astype(x.dtype))

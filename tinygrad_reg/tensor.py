@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,7 +37,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
             values.append(x._data)
             if x._requires_grad and rule is not None:
                 edges.append((x, rule))
-        elif isinstance(x, NUMBERS):  # a number stays one: it widens no type
+        elif isinstance(x, NUMBERS):  # stays one, for Python's numbers widen no type
             values.append(x)
         else:
             return apply(function, *map(as_operand, inputs), **metadata)
@@ -77,6 +79,12 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     out.inputs = out.edges = ()
     out.scope = current.get()
     return out
+
+
+def accumulate(found: list[tuple[Tensor, Tensor]]) -> None:
+    """Add gradients to `.grad` of their leaves."""
+    for leaf, g in found:
+        leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
 def gradients(
@@ -178,7 +186,8 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The array, read-only.  Assign a new array of the same shape to replace it (it is copied).
+        """The array, read-only.  Assign a new array of the same shape to replace it (by a copy, of
+        the same type if that is a float type).
 
         Only leaves can be given new data.  A graph that was recorded with the old data can no
         longer be differentiated: `backward` then raises `StaleValueError`.
@@ -204,7 +213,7 @@ class Tensor:
             )
         if self._requires_grad:
             refuse_gradient_of(array.dtype)
-        self.replace(array)
+        self.replace(array.astype(self.dtype, copy=False) if self.dtype.kind == "f" else array)
 
     def replace(self, array: Array) -> None:
         """`data = array` for optimizers: unchecked, and without a copy."""
@@ -303,12 +312,10 @@ class Tensor:
         if create_graph:
             with recorded(True):
                 steps = sweep(self, arriving, create_graph=True)
-                found = [(leaf, g) for leaf, g in steps if leaf.function is None]
+                accumulate([(leaf, g) for leaf, g in steps if leaf.function is None])
         else:
             steps = sweep(self, arriving._data)
-            found = [(leaf, constant(g)) for leaf, g in steps if leaf.function is None]
-        for leaf, g in found:
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            accumulate([(leaf, constant(g)) for leaf, g in steps if leaf.function is None])
 
     def _arriving(self, gradient: Operand | None) -> Tensor:
         """The gradient that arrives at this tensor, checked."""
@@ -352,12 +359,12 @@ class Tensor:
         return apply(np.power, self, exponent)
 
     # Comparisons have no derivative: they give bare boolean arrays.
-    def __lt__(self, other: Operand) -> Array: return self._data < bare(other)
-    def __le__(self, other: Operand) -> Array: return self._data <= bare(other)
-    def __gt__(self, other: Operand) -> Array: return self._data > bare(other)
-    def __ge__(self, other: Operand) -> Array: return self._data >= bare(other)
-    def __eq__(self, other: object) -> Array: return self._data == bare(other)
-    def __ne__(self, other: object) -> Array: return self._data != bare(other)
+    def __lt__(self, other: Operand) -> Array: return compared(operator.lt, self, other)
+    def __le__(self, other: Operand) -> Array: return compared(operator.le, self, other)
+    def __gt__(self, other: Operand) -> Array: return compared(operator.gt, self, other)
+    def __ge__(self, other: Operand) -> Array: return compared(operator.ge, self, other)
+    def __eq__(self, other: object) -> Array: return compared(operator.eq, self, other)
+    def __ne__(self, other: object) -> Array: return compared(operator.ne, self, other)
     __hash__ = object.__hash__
 
     # --- Functions of one variable ---------------------------------------------------------------
@@ -420,9 +427,12 @@ class Tensor:
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
         """Another type; gradients flow back in the old one, and not at all through integers."""
-        if np.dtype(dtype).kind != "f":
-            return constant(self._data.astype(dtype))
-        return apply(primitives.astype, self, dtype=np.dtype(dtype))
+        dtype = np.dtype(dtype)
+        if dtype.kind == "f":
+            return apply(primitives.astype, self, dtype=dtype)
+        if dtype.kind not in "biu":
+            raise TypeError(f"astype: tensors hold real numbers or booleans, not {dtype}")
+        return constant(self._data.astype(dtype))
 
     def __getitem__(self, index: Any) -> Tensor:
         return apply(primitives.getitem, self, index=frozen_index(index))
@@ -471,7 +481,7 @@ class Tensor:
             what = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
             raise TypeError(f"{what}{keywords(kwargs)} is not supported on tensors")
         if ufunc in without_derivative:
-            return ufunc(*map(bare, inputs))
+            return compared(ufunc, *inputs)
         if ufunc not in table:
             raise no_rule(ufunc)
         return apply(ufunc, *inputs)
@@ -488,7 +498,7 @@ class Tensor:
         try:
             return implementation(*args, **kwargs)
         except TypeError as error:
-            if "unexpected keyword" in str(error):
+            if re.search("keyword|positional", str(error)):
                 raise TypeError(
                     f"np.{func.__name__}{keywords(kwargs)} is not supported on tensors: {error}"
                 ) from None
@@ -522,6 +532,21 @@ def bare(x: Any) -> Any:
     return {key: bare(value) for key, value in x.items()} if isinstance(x, dict) else x
 
 
+def as_float(x: Operand) -> Tensor:
+    """A tensor of floats: integers and booleans become float64."""
+    x = as_tensor(x)
+    return x if x._data.dtype.kind == "f" else x.astype(np.float64)
+
+
+def compared(compare: Callable[..., Array], *operands: object) -> Array:
+    """What comparing the arrays gives: no tensor, since it has no derivative."""
+    values = bare(operands)
+    try:
+        return compare(*values)
+    except (TypeError, ValueError) as error:
+        raise explained(error, compare, values, {}) from error
+
+
 def owned_array(data: Any) -> Array:
     """A numeric array that nobody else can change."""
     if isinstance(data, Tensor):
@@ -553,7 +578,7 @@ def as_shape(sizes: Sequence[Any]) -> Shape:
     """(2, 3) from f(2, 3) and from f((2, 3))."""
     if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)):
         sizes = sizes[0]
-    return tuple(int(n) for n in sizes)
+    return tuple(map(operator.index, sizes))
 
 
 def frozen_index(index: Any) -> Any:
