@@ -265,6 +265,8 @@ enter("matmul, array on the left", lambda x: np.arange(6, dtype=x.dtype).reshape
 for shape in (3, 4), (5,), ():
     enter(f"vdot of {shape}", lambda x, y: F.vdot(x, y), real(*shape), real(*shape),
           torch=lambda x, y: (x * y).sum())
+    enter(f"sum_of_squares of {shape} and others", F.sum_of_squares,
+          real(*shape), real(4), real(2, 3), torch=lambda *xs: sum((x * x).sum() for x in xs))
     enter(f"sum_of_squares of {shape}", lambda x: F.sum_of_squares(x), real(*shape),
           torch=lambda x: x.square().sum())
 enter("vdot, the same twice", lambda x: np.vdot(x, x), real(3, 4), torch=lambda x: (x * x).sum())

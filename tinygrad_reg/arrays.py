@@ -80,9 +80,11 @@ def vdot(x: Operand, y: Operand) -> Tensor:
     return apply(np.vdot, x, y)
 
 
-def sum_of_squares(x: Operand) -> Tensor:
-    """Σ xᵢ² over all elements: the squared norm, Euclidean or Frobenius."""
-    return apply(primitives.sum_of_squares, x)
+def sum_of_squares(*arrays: Operand) -> Tensor:
+    """Σ x² over all elements of all arrays: the squared norm, Euclidean or Frobenius."""
+    if not arrays:
+        raise ValueError("sum_of_squares: there are no arrays")
+    return apply(primitives.sum_of_squares, *arrays)
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:

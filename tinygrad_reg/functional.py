@@ -202,7 +202,9 @@ def cross_entropy(
         y = (1 - smoothing) * y + smoothing / input.shape[-1]
     logs = log_softmax(input)
     total = vdot(y, logs)  # Σ over classes and examples in one product
-    if np.isnan(total._data):  # a logit of -∞ makes 0 · ∞ of a class that is not the target
+    if (
+        total._data != total._data
+    ):  # nan: a logit of -∞ makes 0 · ∞ of a class that is not the target
         logs = where(y == 0, 0, logs)
         total = vdot(y, logs)
     if checked(reduction) == "none":
@@ -484,29 +486,33 @@ def l1_penalty(weights: Tensor | Iterable[Tensor], beta: float | Sequence[float]
     weights   one tensor or several, e.g. `model.weights()`
     beta      one strength for all, or one for each
     """
-    return penalty("l1_penalty", weights, beta, lambda w: w.abs().sum(), 1.0)
+    return penalty("l1_penalty", weights, beta, sum_of_magnitudes, 1.0)
+
+
+def sum_of_magnitudes(*tensors: Tensor) -> Tensor:
+    return sum_up([t.abs().sum() for t in tensors])
 
 
 def penalty(
     name: str,
     weights: Tensor | Iterable[Tensor],
     strength: float | Sequence[float],
-    norm: Callable[[Tensor], Tensor],
+    norm: Callable[..., Tensor],
     factor: float,
 ) -> Tensor:
     """factor · Σᵢ strengthᵢ · norm(Wᵢ)"""
-    norms = [norm(w) for w in ([weights] if isinstance(weights, Tensor) else weights)]
-    if not norms:
+    tensors = [weights] if isinstance(weights, Tensor) else list(weights)
+    if not tensors:
         raise ValueError(f"{name}: there are no weights to penalise")
-    if np.ndim(strength) == 0:
-        return sum_up(norms) * (factor * at_least_zero(name, cast(float, strength)))
-    strengths = [at_least_zero(name, s) for s in cast(Sequence[float], strength)]
-    if len(strengths) != len(norms):
+    if isinstance(strength, float) or np.ndim(strength) == 0:
+        return norm(*tensors) * (factor * at_least_zero(name, cast(float, strength)))
+    strengths = [at_least_zero(name, s) for s in strength]
+    if len(strengths) != len(tensors):
         raise ValueError(
-            f"{name}: {len(strengths)} strengths for {len(norms)} weights; "
+            f"{name}: {len(strengths)} strengths for {len(tensors)} weights; "
             "give one number, or one for each weight"
         )
-    return sum_up([n * (factor * s) for n, s in zip(norms, strengths)])
+    return sum_up([norm(w) * (factor * s) for w, s in zip(tensors, strengths)])
 
 
 def sum_up(terms: list[Tensor]) -> Tensor:

@@ -144,16 +144,19 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     return x.swapaxes(-1, -2) @ g
 
 
-def sum_of_squares(x: Array) -> Array:
-    """Σ xᵢ² over all elements, in one pass forward and one backward."""
-    return np.vdot(x, x)
+def sum_of_squares(*arrays: Array) -> Array:
+    """Σ x² over all elements of all arrays, in one pass forward and one backward."""
+    first, *others = (np.vdot(x, x) for x in arrays)
+    for square in others:
+        first = first + square
+    return first
 
 
 # fmt: off
 elementwise(np.matmul,   matmul_left, matmul_right)  # broadcasts the leading, batch axes
 structural(np.vdot,      lambda g, out, x, y: g * y,  # Σ xᵢ yᵢ over all elements
                          lambda g, out, x, y: g * x)
-structural(sum_of_squares, lambda g, out, x: 2 * g * x)
+variadic(sum_of_squares, lambda i, g, out, *arrays: 2 * g * arrays[i])
 # fmt: on
 
 
