@@ -200,17 +200,15 @@ def cross_entropy(
         if not 0 <= smoothing <= 1:
             raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
         y = (1 - smoothing) * y + smoothing / input.shape[-1]
+    n = input._data.size // input._data.shape[-1] if checked(reduction) == "mean" else 1
+    weights = y * (-1 / n)  # sign and mean go into the constant: so much less to record
+    weights.name = "-target" if n == 1 else "-target / n"
     logs = log_softmax(input)
-    total = vdot(y, logs)  # Σ over classes and examples in one product
-    if (
-        total._data != total._data
-    ):  # nan: a logit of -∞ makes 0 · ∞ of a class that is not the target
+    total = vdot(weights, logs)  # Σ over classes and examples in one product
+    if total._data != total._data:  # nan: a logit of -∞ makes 0 · ∞ of a class not meant
         logs = where(y == 0, 0, logs)
-        total = vdot(y, logs)
-    if checked(reduction) == "none":
-        return -(y * logs).sum(axis=-1)
-    n = len(input) if input.ndim == 2 else 1
-    return total / -n if reduction == "mean" else -total
+        total = vdot(weights, logs)
+    return (weights * logs).sum(axis=-1) if reduction == "none" else total
 
 
 def probabilities(target: Operand, input: Tensor) -> Tensor:
@@ -241,7 +239,7 @@ def probabilities(target: Operand, input: Tensor) -> Tensor:
             f"cross_entropy: class indices must be from 0 to {classes - 1}, but they go from "
             f"{labels.min()} to {labels.max()}"
         )
-    return constant(one_hot.astype(input.dtype), name="one-hot target")
+    return constant(one_hot.astype(input.dtype))
 
 
 @composite

@@ -186,7 +186,7 @@ def kept(shape: Shape, axis: int | Shape | None) -> Shape:
 
 def spread(g: Array, out: Array, x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
     """Every summand gets the whole gradient of its sum."""
-    return broadcast_to(g.reshape(kept(x.shape, axis)), shape=x.shape)
+    return broadcast_to(g if keepdims else g.reshape(kept(x.shape, axis)), shape=x.shape)
 
 
 def share_extremes(
