@@ -137,19 +137,19 @@ def matmul_left(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     """∂/∂Y of X @ Y is Xᵀ g."""
-    if x.ndim == 1:
-        return x[:, None] * g[..., None, :] if y.ndim > 1 else x * g
     if y.ndim == 1:
-        return x * g[..., None]
+        return x * g if x.ndim == 1 else x * g[..., None]
+    if x.ndim == 1:
+        return x[:, None] * (g if g.ndim == 1 else g[..., None, :])
     return x.swapaxes(-1, -2) @ g
 
 
 def sum_of_squares(*arrays: Array) -> Array:
     """Σ x² over all elements of all arrays, in one pass forward and one backward."""
-    first, *others = (np.vdot(x, x) for x in arrays)
-    for square in others:
-        first = first + square
-    return first
+    total = np.vdot(arrays[0], arrays[0])
+    for x in arrays[1:]:
+        total = total + np.vdot(x, x)
+    return total
 
 
 # fmt: off

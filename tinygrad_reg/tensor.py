@@ -259,7 +259,7 @@ class Tensor:
 
     def item(self) -> Any:
         """The only element, as a Python number."""
-        if self.size != 1:
+        if self._data.size != 1:
             raise ValueError(f"item: the tensor has {self.size} elements, shape {self.shape}")
         return self._data.item()
 
