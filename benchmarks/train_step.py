@@ -73,7 +73,7 @@ class Contender(ABC):
     """
 
     name: str
-    package: str  # on PyPI
+    package: str  # its name for pip
 
     @abstractmethod
     def __init__(self, state: list[Array], settings: Settings) -> None: ...
