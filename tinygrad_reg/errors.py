@@ -22,6 +22,12 @@ def refuse_gradient_of(dtype: Any) -> None:
         )
 
 
+def at_least_zero(what: str, value: float) -> float:
+    if not value >= 0:
+        raise ValueError(f"{what} must be 0 or more, not {value}")
+    return float(value)  # a NumPy float would turn float32 into float64
+
+
 def from_front(name: str, axis: int, ndim: int) -> int:
     """An axis counted from the front, checked."""
     if not -ndim <= axis < ndim:

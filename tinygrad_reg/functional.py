@@ -30,7 +30,7 @@ from .arrays import (
     vdot,
     where,
 )
-from .errors import explained
+from .errors import at_least_zero, explained
 from .primitives import Array
 from .random import generator
 from .scope import composite
@@ -502,9 +502,10 @@ def penalty(
     tensors = [weights] if isinstance(weights, Tensor) else list(weights)
     if not tensors:
         raise ValueError(f"{name}: there are no weights to penalise")
+    what = f"{name}: strengths"
     if isinstance(strength, float) or np.ndim(strength) == 0:
-        return norm(*tensors) * (factor * at_least_zero(name, cast(float, strength)))
-    strengths = [at_least_zero(name, s) for s in strength]
+        return norm(*tensors) * (factor * at_least_zero(what, cast(float, strength)))
+    strengths = [at_least_zero(what, s) for s in strength]
     if len(strengths) != len(tensors):
         raise ValueError(
             f"{name}: {len(strengths)} strengths for {len(tensors)} weights; "
@@ -518,9 +519,3 @@ def sum_up(terms: list[Tensor]) -> Tensor:
     for term in terms[1:]:
         total = total + term
     return total
-
-
-def at_least_zero(name: str, strength: float) -> float:
-    if not strength >= 0:
-        raise ValueError(f"{name}: strengths must be 0 or more, not {strength}")
-    return float(strength)

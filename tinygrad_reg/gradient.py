@@ -5,14 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from .backprop import reaches_beyond
 from .tensor import Tensor, constant, gradients, recorded, recording
-
-Gradient: TypeAlias = Tensor | tuple[Tensor, ...]
 
 
 def value_and_grad(

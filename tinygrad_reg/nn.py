@@ -92,6 +92,7 @@ class Module:
                 yield name, tensor
 
     def parameters(self) -> Iterator[Parameter]:
+        """What an optimizer trains: each parameter once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def weights(self) -> list[Parameter]:
@@ -112,6 +113,7 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
+        """Set `.grad` of every parameter to None."""
         for parameter in self.parameters():
             parameter.grad = None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .errors import at_least_zero
 from .tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "CosineAnnealingLR", "Optimizer", "StepLR"]
@@ -23,8 +24,8 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
         self.parameters = list(dict.fromkeys(parameters))  # each once
-        self.lr = at_least_zero("lr", lr)
-        self.weight_decay = at_least_zero("weight_decay", weight_decay)
+        self.lr = at_least_zero("optimizer: lr", lr)
+        self.weight_decay = at_least_zero("optimizer: weight_decay", weight_decay)
         if not self.parameters:
             raise ValueError("optimizer: there are no parameters to train")
         for p in self.parameters:
@@ -122,7 +123,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.betas = below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1])
-        self.eps = at_least_zero("eps", eps)
+        self.eps = at_least_zero("optimizer: eps", eps)
         self.first = self.zeros()
         self.second = self.zeros()
         self.steps = [0] * len(self.parameters)
@@ -190,7 +191,7 @@ class CosineAnnealingLR(Schedule):
         if T_max < 1:
             raise ValueError(f"CosineAnnealingLR: T_max must be 1 or more, not {T_max}")
         self.T_max = T_max
-        self.eta_min = at_least_zero("eta_min", eta_min)
+        self.eta_min = at_least_zero("optimizer: eta_min", eta_min)
 
     def rate(self) -> float:
         done = min(self.epoch / self.T_max, 1.0)
@@ -205,16 +206,10 @@ class StepLR(Schedule):
         if step_size < 1:
             raise ValueError(f"StepLR: step_size must be 1 or more, not {step_size}")
         self.step_size = step_size
-        self.gamma = at_least_zero("gamma", gamma)
+        self.gamma = at_least_zero("optimizer: gamma", gamma)
 
     def rate(self) -> float:
         return self.base_lr * self.gamma ** (self.epoch // self.step_size)
-
-
-def at_least_zero(name: str, value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"optimizer: {name} must be 0 or more, not {value}")
-    return float(value)  # a NumPy float would turn float32 into float64
 
 
 def below_one(name: str, value: float) -> float:

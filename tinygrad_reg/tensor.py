@@ -380,6 +380,7 @@ class Tensor:
     # --- Reductions ------------------------------------------------------------------------------
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Σ x along an axis, several, or all (None); keepdims leaves size 1 there."""
         return apply(primitives.sum, self, axis=axis, keepdims=keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -391,6 +392,7 @@ class Tensor:
         return apply(primitives.min, self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Σ x / n along the axis, where n elements come together."""
         return self.sum(axis, keepdims) / count_along(self._data.shape, axis)
 
     @composite
@@ -420,6 +422,7 @@ class Tensor:
         return self.transpose()
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Exchange two axes."""
         i, j = (from_front("swapaxes", axis, self.ndim) for axis in (axis1, axis2))
         order = list(range(self.ndim))
         order[i], order[j] = j, i
