@@ -251,8 +251,8 @@ def test_scopes_nest_are_numbered_and_end_with_their_block():
     assert [[s.name for s in path] for path in paths] == [["Twice", "ReLU", "relu"]] * 2
     assert paths[0][0] is paths[1][0]
     assert paths[0][1].number != paths[1][1].number
-    assert outer.scope is None
+    assert outer.scope.path == ()
 
     with pytest.raises(ValueError, match="probability of dropping"):
         F.dropout(x, 2.0)
-    assert (x + 1).scope is None
+    assert (x + 1).scope.path == ()

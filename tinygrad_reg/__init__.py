@@ -3,20 +3,23 @@
 import numpy as np
 
 from . import functional, init, nn, optim
+from .anomaly import AnomalyError, detect_anomaly
 from .drawing import draw
 from .errors import StaleValueError
 from .gradient import grad, value_and_grad
 from .numerical import gradcheck
 from .random import seed
-from .scope import composite, scope
-from .tensor import Tensor, no_grad
+from .scope import composite, no_grad, scope
+from .tensor import Tensor
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnomalyError",
     "StaleValueError",
     "Tensor",
     "composite",
+    "detect_anomaly",
     "draw",
     "functional",
     "grad",

@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from .anomaly import inspect_gradient, inspect_sum
 from .errors import StaleValueError
 from .primitives import Array, Rule, Shape, broadcasting
-from .scope import Scope, current
+from .scope import Scope, current, here
 
 
 class Node(Protocol):
@@ -25,6 +26,7 @@ class Node(Protocol):
     metadata  the keyword arguments; like `values`, there only if there are edges
     number    grows with every tensor made
     scope     where in the program it was made
+    line      the user's line that made it, as (file, number), set under `detect_anomaly` alone
     """
 
     _data: Array
@@ -35,6 +37,8 @@ class Node(Protocol):
     metadata: dict[str, Any]
     number: int
     scope: Scope | None
+    name: str | None
+    line: tuple[str, int]
 
 
 N = TypeVar("N", bound=Node)
@@ -54,18 +58,23 @@ def sweep(
     a node's turn comes, everything that used it has added its part to the gradient.  That sum is
     the multivariate chain rule.
     """
+    inspects = here().inspects
     gradients: dict[N, Array] = {root: g}
     queue = [(-root.number, root)]
     while queue:
         _, node = heappop(queue)
         g = gradients.pop(node)
+        if inspects:
+            inspect_sum(g, node)
         yield node, g
         if not node.edges:
             continue
         if create_graph:
             check_fresh(node)
             out, arguments = node, node.inputs
-            outside = current.set(Scope("backward", node.scope, cause=node.number))
+            inside = Scope("backward", node.scope, cause=node.number)
+            inside.inspects = False  # what rules compute is inspected here
+            outside = current.set(inside)
         else:
             out, arguments = node._data, node.values
         metadata = node.metadata
@@ -78,6 +87,8 @@ def sweep(
                 array = x._data
                 if part.shape != array.shape or part.dtype is not array.dtype:
                     part = fit(part, array, node)
+                if inspects:
+                    inspect_gradient(part, x, node, g)
                 if x in gradients:
                     gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
                 else:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .backprop import reaches_beyond
-from .tensor import Tensor, constant, gradients, recorded, recording
+from .scope import Block, here
+from .tensor import Tensor, constant, gradients
 
 
 def value_and_grad(
@@ -40,8 +41,8 @@ def value_and_grad(
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         if any(not -len(args) <= p < len(args) for p in positions):
             raise ValueError(f"grad: no argument {argnum} among {len(args)} positional ones")
-        may_continue = recording.get()
-        with recorded(True):
+        may_continue = here().records
+        with Block(records=True):
             watched = {p % len(args): watch(args[p], may_continue) for p in positions}
             value = f(*(watched.get(p, a) for p, a in enumerate(args)), **kwargs)
         check_scalar(value)

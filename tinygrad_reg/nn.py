@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import functional as F
 from . import init
-from .scope import Scope, current
+from .scope import current, enclosed
 from .tensor import Operand, Tensor, as_tensor
 
 __all__ = [
@@ -57,7 +57,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = current.set(Scope(type(self).__name__, current.get()))
+        token = current.set(enclosed(type(self).__name__))
         try:
             return self.forward(*args, **kwargs)
         finally:

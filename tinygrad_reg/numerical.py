@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .tensor import Operand, Tensor, constant, gradients, recorded
+from .scope import Block
+from .tensor import Operand, Tensor, constant, gradients
 
 DIRECTIONS = 3  # one could by bad luck be nearly orthogonal to an error
 
@@ -72,7 +73,7 @@ def gradcheck(
     listed: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     arguments = [Argument.of(x, i) for i, x in enumerate(listed)]
     function = checked(f)
-    with recorded(True), np.errstate(invalid="ignore"):  # infinite gradients are reported, too
+    with Block(records=True), np.errstate(invalid="ignore"):  # infinite gradients are reported, too
         refuse_randomness(function, arguments)
         for k in range(1, order + 1):
             findings: list[Finding] = []

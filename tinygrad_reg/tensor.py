@@ -5,8 +5,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from itertools import count
 from math import prod
 from typing import Any, TypeAlias
@@ -15,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from . import primitives
+from .anomaly import inspect_result
 from .backprop import sweep
 from .errors import explained, from_front, keywords, no_rule, refuse_gradient_of
 from .primitives import Array, Rule, Shape, table
-from .scope import Scope, composite, current
+from .scope import Block, Scope, composite, current, here
 
 Operand: TypeAlias = "Tensor | int | float | npt.ArrayLike"
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 NUMBERS = (int, float, np.generic)
 next_number = count(1).__next__
-recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
 def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> Tensor:
@@ -45,11 +43,15 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         data = function(*values, **metadata)
     except (TypeError, ValueError, IndexError) as error:
         raise explained(error, function, values, metadata) from error
+    scope = current.get()
+    if scope.rests is not None:
+        scope = here()
     out = Tensor.__new__(Tensor)
     out._data = data
     out.number = next_number()
     out.name = out.grad = None
-    if edges and recording.get():
+    out.scope = scope
+    if edges and scope.records:
         out._requires_grad = True
         out.function = function
         out.inputs = inputs
@@ -60,7 +62,8 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         out._requires_grad = False
         out.function = None
         out.inputs = out.edges = ()
-    out.scope = current.get()
+    if scope.inspects:
+        inspect_result(out, function, inputs)
     return out
 
 
@@ -77,7 +80,7 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     out.grad = out.function = None
     out._requires_grad = False
     out.inputs = out.edges = ()
-    out.scope = current.get()
+    out.scope = here()
     return out
 
 
@@ -96,30 +99,11 @@ def gradients(
 ) -> dict[Tensor, Tensor]:
     """The gradients of root with respect to the wanted ones of the tensors behind it."""
     if create_graph:
-        with recorded(True):
+        with Block(records=True):
             steps = sweep(root, arriving, create_graph=True, since=since)
             return {node: g for node, g in steps if wanted(node)}
     steps = sweep(root, arriving._data, since=since)
     return {node: constant(g) for node, g in steps if wanted(node)}
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Compute without recording: results carry no graph.  For this thread (or task) alone.
-
-    Works as a context manager, `with no_grad():`, and as a decorator, `@no_grad()`.
-    """
-    with recorded(False):
-        yield
-
-
-@contextmanager
-def recorded(on: bool) -> Iterator[None]:
-    token = recording.set(on)
-    try:
-        yield
-    finally:
-        recording.reset(token)
 
 
 class Tensor:
@@ -150,6 +134,7 @@ class Tensor:
         "function",
         "grad",
         "inputs",
+        "line",
         "metadata",
         "name",
         "number",
@@ -169,6 +154,7 @@ class Tensor:
     edges: Sequence[tuple[Tensor, Rule]]
     metadata: dict[str, Any]
     scope: Scope | None
+    line: tuple[str, int]
 
     apply = staticmethod(apply)
 
@@ -194,9 +180,12 @@ class Tensor:
         """
         if not isinstance(self._data, (np.ndarray, np.generic)):
             return self._data
-        view = np.asarray(self._data).view()
-        view.flags.writeable = False
-        return view
+        array = np.asarray(self._data)
+        owner: Any = array
+        while isinstance(owner, np.ndarray):  # all the way down, lest a view be made writeable
+            owner.flags.writeable = False
+            owner = owner.base
+        return array.view()
 
     @data.setter
     def data(self, new: Operand) -> None:
@@ -310,7 +299,7 @@ class Tensor:
             )
         arriving = self._arriving(gradient)
         if create_graph:
-            with recorded(True):
+            with Block(records=True):
                 steps = sweep(self, arriving, create_graph=True)
                 accumulate([(leaf, g) for leaf, g in steps if leaf.function is None])
         else:

@@ -104,7 +104,8 @@ def read(result: Tensor) -> Graph:
             else:
                 node.inputs.append(str(x))
     for tensor, node in nodes.items():
-        if node.kind == "input" and tensor.scope and tensor.scope in boxes:
+        inside = tensor.scope.path if tensor.scope else ()
+        if node.kind == "input" and inside and inside[-1] in boxes:
             node.kind = "constant"  # made inside; a tensor made by hand has no scope
         if (isinstance(tensor, Parameter) or node.kind == "constant") and tensor in users:
             node.box = home(users[tensor])
@@ -192,14 +193,11 @@ def as_text(value: Any) -> str:
 
 def box_of(scope: Scope | None, boxes: dict[Scope, Box]) -> Box | None:
     """The box of a scope; it and those around it are made when first asked for."""
-    new = []
-    while scope is not None and scope not in boxes:
-        new.append(scope)
-        scope = scope.parent
-    box = None if scope is None else boxes[scope]
-    for scope in reversed(new):
-        box = Box([scope.name], box, box.depth + 1 if box else 0)
-        boxes[scope] = box
+    box = None
+    for one in scope.path if scope else ():
+        if one not in boxes:
+            boxes[one] = Box([str(one.name)], box, box.depth + 1 if box else 0)
+        box = boxes[one]
     return box
 
 

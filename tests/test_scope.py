@@ -1,0 +1,267 @@
+"""Scopes and `no_grad`: in threads, tasks and generators, and in whatever order they are left."""
+
+import asyncio
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tinygrad_reg import Tensor, composite, nn, no_grad, optim, scope
+from tinygrad_reg import functional as F
+
+X = Tensor([1.0, 2.0], requires_grad=True)
+
+
+def state():
+    """Whether what is computed here is recorded, and in which scopes."""
+    y = X * 2
+    return y.requires_grad, [s.name for s in y.scope.path]
+
+
+OUTSIDE, QUIET = (True, []), (False, [])
+
+
+# --- Generators ----------------------------------------------------------------------------------
+
+
+def test_a_block_in_a_generator_holds_while_the_generator_runs():
+    def generator():
+        with no_grad(), scope("inside"):
+            yield state()
+            yield state()
+        yield state()
+
+    items = generator()
+    seen = []
+    for item in items:
+        seen += [item, state()]
+    assert seen == [(False, ["inside"]), OUTSIDE] * 2 + [OUTSIDE, OUTSIDE]
+
+
+def test_scopes_entered_while_a_generator_rests_are_not_inside_its_block():
+    def generator():
+        with no_grad(), scope("inside"):
+            yield
+            yield F.relu(X)
+
+    items = generator()
+    next(items)
+    assert F.relu(X).requires_grad
+    with scope("mine"):
+        assert state() == (True, ["mine"])
+        assert not next(items).requires_grad
+        assert state() == (True, ["mine"])
+    assert list(items) == []
+    assert state() == OUTSIDE
+
+
+def test_what_a_running_generator_delegates_to_is_inside_its_block():
+    def inner():
+        yield state()
+        with scope("inner"):
+            yield state()
+
+    def outer():
+        with no_grad():
+            yield from inner()
+
+    assert list(outer()) == [QUIET, (False, ["inner"])]
+    assert state() == OUTSIDE
+
+
+def test_a_generator_may_run_another_whose_block_is_older():
+    def inner():
+        with no_grad(), scope("inner"):
+            while True:
+                yield state()
+
+    def outer(items):
+        with scope("outer"):
+            yield next(items), state()
+            yield next(items), state()
+
+    items = inner()
+    assert next(items) == (False, ["inner"])
+    assert list(outer(items)) == [((False, ["inner"]), (True, ["outer"]))] * 2
+    assert state() == OUTSIDE
+
+
+@pytest.mark.parametrize("order", [(0, 1, 0, 1), (0, 1, 1, 0)])
+def test_generators_may_leave_their_blocks_in_any_order(order):
+    def generator(name):
+        with no_grad(), scope(name):
+            yield
+
+    items = [generator("a"), generator("b")]
+    for i in order:
+        next(items[i], None)
+        assert state() == OUTSIDE
+
+
+def test_a_generator_closed_or_dropped_within_its_block_leaves_nothing_behind():
+    def generator():
+        with no_grad(), scope("inside"):
+            yield
+
+    closed, dropped = generator(), generator()
+    next(closed)
+    next(dropped)
+    closed.close()
+    del dropped
+    assert state() == OUTSIDE
+    with scope("after"):
+        assert state() == (True, ["after"])
+
+
+def test_a_generator_begun_in_one_thread_may_end_in_another():
+    def generator():
+        with no_grad():
+            yield
+
+    items = generator()
+    next(items)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: (list(items), state())).result() == ([], OUTSIDE)
+    assert state() == OUTSIDE
+
+
+def test_a_context_manager_written_as_a_generator_holds_for_its_block():
+    @contextlib.contextmanager
+    def evaluation():
+        with no_grad(), scope("evaluation"):
+            yield
+
+    with evaluation():
+        assert state() == (False, ["evaluation"])
+    assert state() == OUTSIDE
+
+
+@pytest.mark.parametrize(
+    ("decorate", "inside"),
+    [
+        (no_grad(), QUIET),
+        (scope("inside"), (True, ["inside"])),
+        (composite, (True, ["f"])),
+    ],
+    ids=["no_grad", "scope", "composite"],
+)
+def test_decorators_reach_the_body_of_every_kind_of_function(decorate, inside):
+    @decorate
+    def f():
+        return state()
+
+    assert f() == inside
+    assert f.__name__ == "f"
+
+    @decorate
+    def f():
+        sent = yield state()
+        assert sent == "sent"
+        with pytest.raises(KeyError):
+            yield state()
+        return state()
+
+    items = f()
+    seen = [next(items), state(), items.send("sent"), state()]
+    with pytest.raises(StopIteration) as stop:
+        items.throw(KeyError())
+    assert [*seen, stop.value.value] == [inside, OUTSIDE, inside, OUTSIDE, inside]
+
+    @decorate
+    async def f():
+        await asyncio.sleep(0)
+        return state()
+
+    assert asyncio.run(f()) == inside
+
+    @decorate
+    async def f():
+        yield state()
+        yield state()
+
+    async def collect():
+        return [each async for item in f() for each in (item, state())]
+
+    assert asyncio.run(collect()) == [inside, OUTSIDE] * 2
+    assert state() == OUTSIDE
+
+
+def test_one_block_may_be_entered_again_within_itself():
+    quiet = no_grad()
+    with quiet:
+        with quiet:
+            assert state() == QUIET
+        assert state() == QUIET
+    assert state() == OUTSIDE
+
+
+def test_a_block_is_left_by_an_error_too():
+    with pytest.raises(ValueError, match="here"), no_grad(), scope("inside"):
+        raise ValueError("here")
+    assert state() == OUTSIDE
+
+
+# --- Tasks and threads ---------------------------------------------------------------------------
+
+
+def test_tasks_do_not_see_each_others_blocks():
+    async def quiet(entered, left):
+        with no_grad(), scope("quiet"):
+            entered.set()
+            await left.wait()
+            return state()
+
+    async def main():
+        entered, left = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(quiet(entered, left))
+        await entered.wait()
+        between = state()
+        left.set()
+        return between, await task
+
+    assert asyncio.run(main()) == (OUTSIDE, (False, ["quiet"]))
+
+
+def test_threads_do_not_see_each_others_blocks():
+    entered, left = threading.Event(), threading.Event()
+
+    def quiet():
+        with no_grad(), scope("quiet"):
+            entered.set()
+            assert left.wait(10)
+            return state()
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(quiet)
+        assert entered.wait(10)
+        assert state() == OUTSIDE
+        left.set()
+        assert result.result() == (False, ["quiet"])
+
+
+def trained(seed):
+    """The bits of a model after some steps, everything random from one generator."""
+    rng = np.random.default_rng(seed)
+    model = nn.Sequential(
+        nn.Linear(6, 12, rng=rng), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.5, rng=rng),
+        nn.DropConnectLinear(12, 3, rng=rng),
+    )  # fmt: skip
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    x, y = rng.standard_normal((40, 6)).astype(np.float32), rng.integers(0, 3, 40)
+    for _ in range(50):
+        loss = F.cross_entropy(model(x), y) + F.l2_penalty(model.weights(), 1e-3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with no_grad():
+            assert not model(x).requires_grad
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+def test_four_threads_train_four_models_to_the_same_bits_as_one_after_the_other():
+    alone = [trained(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(trained, range(4))) == alone
+    assert len({str(bits) for bits in alone}) == 4
