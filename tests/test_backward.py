@@ -140,13 +140,27 @@ def test_a_wrong_shape_from_a_rule_is_caught_where_nothing_is_broadcast(monkeypa
         leaf(2, 3).reshape(6).sum().backward()
 
 
-def test_200_000_operations_deep_there_is_no_recursion():
+def test_a_million_operations_deep_there_is_no_recursion():
     x = y = Tensor(1.0, requires_grad=True)
-    for _ in range(200_000):
+    for _ in range(1_000_000):
         y = y + 1.0
     y.backward()
     assert x.grad.item() == 1
     del y  # frees the whole chain, which must not overflow the stack either
+
+
+def test_backward_runs_each_rule_once_however_many_paths_there_are(monkeypatch):
+    calls = []
+    rules = primitives.table[np.add]
+    counted = tuple(lambda *args, rule=rule: calls.append(1) or rule(*args) for rule in rules)
+    monkeypatch.setitem(primitives.table, np.add, counted)
+    for n in 50, 500:
+        y = Tensor(1.0, requires_grad=True)
+        for _ in range(n):
+            y = y + y
+        calls.clear()
+        y.backward()
+        assert len(calls) == 2 * n  # so the work grows as the graph does: benchmarks/depth.py
 
 
 def test_a_diamond_with_2_to_the_60_paths_takes_60_steps():

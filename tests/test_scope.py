@@ -2,12 +2,18 @@
 
 import asyncio
 import contextlib
+import hashlib
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tinygrad_reg
 from tinygrad_reg import Tensor, composite, nn, no_grad, optim, scope
 from tinygrad_reg import functional as F
 
@@ -258,6 +264,38 @@ def trained(seed):
         with no_grad():
             assert not model(x).requires_grad
     return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+def test_the_same_seed_gives_the_same_bits_in_two_processes():
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); " + (
+        "import test_scope, hashlib; "
+        "print(hashlib.sha256(repr(test_scope.trained(7)).encode()).hexdigest())"
+    )
+    bits = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for hash_seed in ("1", "2")
+    ]
+    assert bits == [hashlib.sha256(repr(trained(7)).encode()).hexdigest()] * 2
+
+
+def test_the_global_state_of_numpy_is_neither_read_nor_written():
+    tinygrad_reg.seed(3)
+    np.random.seed(1)
+    before = np.random.get_state()
+    bits = trained(7), F.dropout(np.ones(50)).numpy().tobytes(), nn.Linear(3, 3).weight.numpy()
+    for mine, now in zip(before, np.random.get_state()):
+        np.testing.assert_array_equal(mine, now)
+    tinygrad_reg.seed(3)
+    np.random.seed(2)
+    again = trained(7), F.dropout(np.ones(50)).numpy().tobytes(), nn.Linear(3, 3).weight.numpy()
+    assert bits[:2] == again[:2]
+    np.testing.assert_array_equal(bits[2], again[2])
 
 
 def test_four_threads_train_four_models_to_the_same_bits_as_one_after_the_other():
