@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tinygrad_reg import StaleValueError, Tensor, functional, no_grad
+from tinygrad_reg import StaleValueError, Tensor, functional, nn, no_grad, optim
 
 
 def test_the_data_is_copied_so_that_nobody_else_can_change_it():
@@ -77,6 +77,58 @@ def test_backward_through_replaced_data_is_refused_and_leaves_no_gradient(create
         loss.backward(create_graph=create_graph)
     assert w.grad is None
     assert other.grad is None
+
+
+def fitted():
+    """A model, a loss computed with it, and the gradients of that loss."""
+    model = nn.Sequential(
+        nn.Linear(3, 4, rng=np.random.default_rng(0)), nn.Tanh(), nn.Linear(4, 2, bias=False)
+    )
+    loss = functional.cross_entropy(model(np.eye(3)), [0, 1, 0])
+    loss.backward()
+    return model, loss
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: optim.SGD(model.parameters(), lr=0.1).step(),
+        lambda model: optim.SGD(model.parameters(), lr=0.1, momentum=0.9).step(),
+        lambda model: optim.AdamW(model.parameters()).step(),
+        lambda model: model.load_state_dict(model.state_dict()),
+        lambda model: model.astype(np.float64),
+        lambda model: setattr(model[2].weight, "data", np.zeros((4, 2))),
+    ],
+    ids=["SGD", "momentum", "AdamW", "load_state_dict", "astype", "data"],
+)
+def test_whatever_renews_parameters_between_two_backwards_is_noticed(change):
+    model, loss = fitted()
+    change(model)
+    with pytest.raises(StaleValueError, match=r"'weight' of shape \(4, 2\) had in matmul"):
+        loss.backward()
+
+
+def test_arrays_given_to_an_operation_may_be_changed_afterwards():
+    x, weight = np.ones((2, 3)), Tensor(np.ones((3, 2)), requires_grad=True)
+    index, mask, condition = np.array([0, 1]), np.array([1, 0]), np.array([True, False])
+    labels = np.array([1, 0])
+    h = functional.dropout((x @ weight)[index], mask=mask) * np.where(condition, 2.0, 3.0)
+    loss = functional.cross_entropy(functional.where(condition, h, 0.0), labels)
+    loss.backward()
+    before, weight.grad = weight.grad.numpy(), None
+    for array in (x, index, mask, condition, labels):
+        array[...] = 0
+    loss.backward()
+    np.testing.assert_array_equal(weight.grad.data, before)
+    assert before.any()
+
+
+def test_what_data_hands_out_cannot_be_made_writeable():
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    y = x.reshape(3, 2) * 1
+    for tensor in (x, y, y.T, y[1:].reshape(4), x.detach()):
+        with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+            tensor.data.flags.writeable = True
 
 
 def test_replaced_constants_are_noticed_where_they_would_matter():
@@ -216,6 +268,10 @@ def test_leaves_can_be_copied_and_pickled_results_cannot():
         assert twin is not w
         assert twin.number != w.number
         assert (twin.requires_grad, twin.name, twin.data.tolist()) == (True, "w", [1, 2])
+        assert twin.grad is None
+    (w**2).sum().backward(create_graph=True)
+    for twin in (copy.copy(w), copy.deepcopy(w), pickle.loads(pickle.dumps(w))):
+        assert twin.grad.data.tolist() == [2, 4]
     with pytest.raises(TypeError, match="result of multiply"):
         copy.deepcopy(w * 2)
 

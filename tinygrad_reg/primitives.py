@@ -20,6 +20,11 @@ Where a function has a kink, the table takes a convention:
     |x|  at 0                          0, as sign(0) = 0
     maximum(x, y), minimum, max, min   equal extremes share the gradient equally
     maximum(x, 0), minimum(x, 0)       a tie with a plain number goes to the number: relu'(0) = 0
+
+At poles the numbers are those of floating-point arithmetic: log 0 = -∞, 1/0 = ∞, 0/0 = NaN, and √x
+has the derivative ∞ at 0.  There even a branch not taken gives NaN, as 0 · ∞: √(relu(x)) at x ≤ 0,
+or where(x > 0, log x, 0) at 0.  Keep the pole out of the function, by √(relu(x) + 1e-12) or by
+log(where(x > 0, x, 1)).  `detect_anomaly` finds the place.
 """
 
 from __future__ import annotations

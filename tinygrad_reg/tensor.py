@@ -276,7 +276,8 @@ class Tensor:
                 f"copy: this tensor is the result of {self.function.__name__} and part of a graph; "
                 "copy .detach() of it"
             )
-        return type(self), (self._data, self._requires_grad, self.name)
+        state = (None, {"grad": self.grad.detach()}) if self.grad is not None else None
+        return type(self), (self._data, self._requires_grad, self.name), state
 
     # --- Backpropagation -------------------------------------------------------------------------
 
