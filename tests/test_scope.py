@@ -16,6 +16,7 @@ import pytest
 import tinygrad_reg
 from tinygrad_reg import Tensor, composite, nn, no_grad, optim, scope
 from tinygrad_reg import functional as F
+from tinygrad_reg.scope import current, program
 
 X = Tensor([1.0, 2.0], requires_grad=True)
 
@@ -104,6 +105,7 @@ def test_generators_may_leave_their_blocks_in_any_order(order):
     for i in order:
         next(items[i], None)
         assert state() == OUTSIDE
+    assert current.get() is program  # not only in effect: the quick way again
 
 
 def test_a_generator_closed_or_dropped_within_its_block_leaves_nothing_behind():
@@ -200,6 +202,18 @@ def test_one_block_may_be_entered_again_within_itself():
         with quiet:
             assert state() == QUIET
         assert state() == QUIET
+    assert state() == OUTSIDE
+
+
+def test_a_block_may_be_entered_in_a_function_and_left_after_it():
+    quiet = no_grad()
+
+    def enter():
+        quiet.__enter__()
+
+    enter()
+    assert state() == QUIET
+    quiet.__exit__()
     assert state() == OUTSIDE
 
 

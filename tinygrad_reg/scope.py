@@ -28,7 +28,7 @@ class Scope:
     """One entry into a piece of computation.
 
     name      what is computed there: "dropout", "Linear", …; None draws no box
-    parent    the scope around it; None for the outermost, the program
+    parent    the scope around it; None for the outermost, `program`
     cause     in a backward pass, the number of the forward tensor whose gradient is pulled back
     number    which entry it is, counted over the whole program
     records   whether operations are recorded
@@ -47,7 +47,8 @@ class Scope:
 
     def __init__(self, name: str | None, parent: Scope | None, cause: int | None = None) -> None:
         self.name = name
-        self.parent = self.below = parent
+        self.parent = parent
+        self.below: Scope = parent or self
         self.cause = cause
         self.number = next(entries)
         self.records: bool = parent is None or parent.records
@@ -77,7 +78,7 @@ current: ContextVar[Scope] = ContextVar("current", default=program)
 def here() -> Scope:
     """The innermost scope in force."""
     scope = current.get()
-    while scope.below is not None and scope.rests is not None and scope.rests():
+    while scope.rests is not None and scope.rests():
         scope = scope.below
     return scope
 
@@ -159,7 +160,7 @@ class Block:
         scope = self.entered.pop()
         scope.generator, scope.rests = None, for_ever  # others may have been entered meanwhile
         below = current.get()
-        while below.rests is for_ever and below.below is not None:
+        while below.rests is for_ever:
             below = below.below
         current.set(below)
 
@@ -219,9 +220,9 @@ def is_running(generator: FrameType) -> bool:
     return frame is not None
 
 
-def suspended(scope: Scope | None) -> Iterator[FrameType]:
+def suspended(scope: Scope) -> Iterator[FrameType]:
     """The generators that rest in a block, in this scope or one below."""
-    while scope is not None:
+    while scope is not program:
         if scope.generator is not None and not is_running(scope.generator):
             yield scope.generator
         scope = scope.below
