@@ -87,9 +87,7 @@ elementwise(np.divide,   lambda g, out, x, y: g / y,
                          lambda g, out, x, y: -g * out / y)
 elementwise(np.negative, lambda g, out, x: -g)
 elementwise(np.square,   lambda g, out, x: 2 * x * g)
-# y - (y != 0) is y - 1, except at y = 0, where the factor y already makes the derivative zero and
-# x ** -1 might be infinite.
-elementwise(np.power,    lambda g, out, x, y: g * (y * x ** (y - (y != 0))),
+elementwise(np.power,    lambda g, out, x, y: g * (y * x ** one_less(y, x)),
                          lambda g, out, x, y: g * (out * log_or_zero(x)))
 
 # --- Functions of one variable -------------------------------------------------------------------
@@ -121,6 +119,13 @@ def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -
     if type(other) in (int, float):  # not isinstance: the value of a tensor of shape () is a float
         return g * wins(mine, other).astype(g.dtype)
     return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
+
+
+def one_less(y: Array, x: Array) -> Array:
+    """y - 1; but 0 for 0 ** 0, where the factor y is 0 in the derivative and 0 ** -1 infinite."""
+    if type(y) in (int, float):
+        return y - (y != 0)
+    return y - ((x != 0) | (y != 0))
 
 
 def log_or_zero(x: Array) -> Array:
