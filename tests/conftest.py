@@ -14,6 +14,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what tests produce to tests/golden instead of comparing; then review the diff",
     )
+    parser.addoption(
+        "--programs",
+        type=int,
+        default=200,
+        metavar="N",
+        help="how many random programs to compare with PyTorch (default: 200)",
+    )
 
 
 @pytest.fixture
