@@ -132,3 +132,19 @@ def test_the_mixed_second_derivative_of_a_power_is_the_same_in_both_orders(x, y)
     y_first = grad(lambda x: grad(power, 1)(x, Tensor(y)))(x)
     expected = x ** (y - 1) * (1 + y * np.log(x))  # PyTorch 2.13 says 0 for x_first at y = 0
     np.testing.assert_allclose([x_first.item(), y_first.item()], expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.25, 1.0, 3.0])
+@pytest.mark.parametrize("exponent", [0.0, 2.0])
+def test_the_derivative_of_a_power_by_its_exponent(base, exponent):
+    expected = base**exponent * np.log(base) if base else 0  # at 0 ** 0 a convention, PyTorch's
+    for x in base, Tensor(base):  # a plain number, and an array
+        slope = grad(lambda y, x=x: x**y)(exponent)
+        np.testing.assert_allclose(slope.item(), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("f", [lambda x: x, lambda x: x * x])
+def test_value_and_gradient_of_a_function_of_its_arguments_alone_carry_no_graph(f):
+    value, gradient = value_and_grad(f)(Tensor(2.0, requires_grad=False))
+    assert not value.requires_grad
+    assert not gradient.requires_grad

@@ -141,16 +141,16 @@ def log_or_zero(x: Array) -> Array:
 def matmul_left(g: Array, out: Array, x: Array, y: Array) -> Array:
     """∂/∂X of X @ Y is g Yᵀ; a vector x stands for one row, a vector y for one column."""
     if y.ndim == 1:
-        return g * y if x.ndim == 1 else g[..., None] * y
+        return g[..., None] * y
     return (g if x.ndim > 1 else g[..., None, :]) @ y.swapaxes(-1, -2)
 
 
 def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     """∂/∂Y of X @ Y is Xᵀ g."""
     if y.ndim == 1:
-        return x * g if x.ndim == 1 else x * g[..., None]
+        return x * g[..., None]
     if x.ndim == 1:
-        return x[:, None] * (g if g.ndim == 1 else g[..., None, :])
+        return x[:, None] * g[..., None, :]
     return x.swapaxes(-1, -2) @ g
 
 
