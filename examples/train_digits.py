@@ -15,6 +15,9 @@ MLPClassifier with the same hidden sizes on the same examples.  In --out (runs/d
     graph.svg           the backprop graph of one training step
     model.safetensors   the trained network
     metrics.json        all settings and all numbers
+
+and, while it is at work, checkpoint.safetensors.  After Ctrl-C, or a crash, the same command with
+--resume goes on where it was, and ends with the same network and numbers, to the last bit.
 """
 
 from __future__ import annotations
@@ -23,19 +26,22 @@ import argparse
 import json
 import os
 import platform
+import shlex
+import signal
+import sys
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import sklearn
 from mnist_files import read_mnist
 from plots import plot_confusion, plot_curves
-from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import confusion_matrix, log_loss
@@ -44,7 +50,7 @@ from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
 
 import tinygrad_reg
-from tinygrad_reg import Tensor, draw, nn, no_grad, optim
+from tinygrad_reg import Tensor, checkpoint, draw, nn, no_grad, optim
 from tinygrad_reg import functional as F
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -53,6 +59,8 @@ Splits: TypeAlias = dict[str, Examples]
 Numbers: TypeAlias = dict[str, Any]
 
 CLASSES = 10
+CHECKPOINT = "checkpoint.safetensors"
+FILES = ("curves.png", "confusion.png", "graph.svg", "model.safetensors", "metrics.json")
 
 
 class UsageError(Exception):
@@ -176,7 +184,130 @@ def objective(model: nn.Sequential, x: Array, y: Array, settings: Settings) -> T
     return loss
 
 
-# --- 4. Training ---------------------------------------------------------------------------------
+# --- 4. Stopping and going on --------------------------------------------------------------------
+# All that the rest of a run depends on is in its checkpoint, which is replaced every second: the
+# model with its running statistics, the optimizer, the schedule, the generator, and where in the
+# run we are.  It is always of a moment between two batches: within a step, nothing fits together.
+
+SAVE_EVERY = 1.0  # seconds
+
+
+@dataclass
+class Position:
+    """Where training is."""
+
+    epoch: int = 0
+    batch: int = 0  # how many batches of this epoch are done
+    order: Array | None = None  # of the training examples, in this epoch
+    total: float = 0.0  # Σ loss · n over the batches done
+    curves: dict[str, list[float]] = field(default_factory=dict)  # of the epochs done
+    seconds: float = 0.0  # of training so far; what a kill undid does not count
+
+
+class Stopped(BaseException):
+    """Ctrl-C.  Not KeyboardInterrupt, after which scikit-learn's fit returns as if it were done."""
+
+
+class Progress:
+    """How far a run has come, here and in its checkpoint."""
+
+    def __init__(self, settings: Settings, resume: bool = False) -> None:
+        self.path = Path(settings.out) / CHECKPOINT
+        self.settings = as_numbers(settings)
+        saved: Numbers = {"runs": [], "position": None, "seconds": 0.0}
+        if resume and self.path.exists():
+            saved = checkpoint.load(self.path)
+            refuse_others(self.settings, saved.get("settings", {}), self.path)
+        self.runs: list[Numbers] = saved["runs"]  # the numbers of the seeds that are done
+        self.position: Numbers | None = saved["position"]  # in training the next one
+        self.saved = time.perf_counter()
+        self.started = self.saved - saved["seconds"]
+        self.stop = False  # whether Ctrl-C was pressed in training
+
+    def begin(self, **parts: Any) -> Position:
+        """Where training begins: at its start, or where these parts are brought, as last saved."""
+        if self.position is not None:
+            checkpoint.load(self.path, **parts)
+            position, self.position = Position(**self.position), None
+            return position
+        if not self.runs:  # a new run takes the place of an old one
+            self.save()
+            for name in FILES:
+                self.path.with_name(name).unlink(missing_ok=True)
+        return Position()
+
+    def save_now_and_then(self, position: Position, **parts: Any) -> None:
+        if self.stop or time.perf_counter() - self.saved >= SAVE_EVERY:
+            self.save(asdict(position), **parts)
+
+    def save(self, position: Numbers | None = None, **parts: Any) -> None:
+        self.saved = time.perf_counter()
+        checkpoint.save(
+            self.path,
+            settings=self.settings,
+            runs=self.runs,
+            seconds=self.saved - self.started,
+            position=position,
+            **parts,
+        )
+        if self.stop:
+            raise Stopped
+
+    def stop_soon(self, *_: Any) -> None:
+        """What Ctrl-C does in training: the batch is brought to its end, and saved."""
+        self.stop = True
+
+
+def stop_now(*_: Any) -> NoReturn:
+    """What Ctrl-C does elsewhere: what is at work is done again when the run is resumed."""
+    raise Stopped
+
+
+@contextmanager
+def on_ctrl_c(act: Callable[..., None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, act)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def as_numbers(settings: Settings) -> Numbers:
+    """Settings as JSON has them."""
+    return {**asdict(settings), "hidden": list(settings.hidden)}
+
+
+def refuse_others(settings: Numbers, saved: Numbers, path: Path) -> None:
+    """UsageError if a run has other settings than the one that is to be resumed."""
+    different = [
+        f"{name} {saved.get(name)} there, {value} here"
+        for name, value in settings.items()
+        if value != saved.get(name) and name != "out"
+    ]
+    if different:
+        raise UsageError(
+            f"--resume: {path} is of a run with other settings ({'; '.join(different)}): repeat "
+            "those, or choose another --out, or start over without --resume"
+        )
+
+
+def finished(settings: Settings) -> Numbers | None:
+    """What metrics.json says, if the run in settings.out has come to its end."""
+    path = Path(settings.out) / "metrics.json"
+    if path.with_name(CHECKPOINT).exists() or not path.exists():
+        return None
+    try:
+        metrics: Numbers = json.loads(path.read_text(encoding="utf-8"))
+        refuse_others(as_numbers(settings), metrics["settings"], path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"--resume: {path} is not what this script writes ({error!r}): choose another --out, "
+            "or start over without --resume"
+        ) from error
+    return metrics
+
+
+# --- 5. Training ---------------------------------------------------------------------------------
 
 
 def build_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
@@ -189,8 +320,13 @@ def build_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
 
 
 def train(
-    model: nn.Sequential, splits: Splits, settings: Settings, rng: np.random.Generator, label: str
-) -> dict[str, list[float]]:
+    model: nn.Sequential,
+    splits: Splits,
+    settings: Settings,
+    rng: np.random.Generator,
+    progress: Progress,
+    label: str,
+) -> Position:
     """Train for settings.epochs, and keep the last: the learning rate has come down to 0 by then.
 
     An epoch goes once through the training set in random order.  n // batch_size batches of nearly
@@ -199,35 +335,51 @@ def train(
     x, y = splits["train"]
     optimizer = build_optimizer(settings, model)
     schedule = optim.CosineAnnealingLR(optimizer, T_max=settings.epochs)
-    curves: dict[str, list[float]] = {}
-    for _ in (bar := tqdm(range(settings.epochs), desc=label, unit="epoch")):
-        model.train()  # dropout drops, batch norm uses the statistics of the mini-batch
-        total = 0.0
-        for batch in np.array_split(rng.permutation(len(y)), max(1, len(y) // settings.batch_size)):
-            loss = objective(model, x[batch], y[batch], settings)  # forward: the graph grows
-            optimizer.zero_grad()
-            loss.backward()  # backward: the chain rule, from the loss to every parameter's .grad
-            optimizer.step()
-            total += loss.item() * len(batch)
-        schedule.step()
-        now = {"objective": total / len(y)}
-        for name in ("train", "validation"):
-            inputs, labels = splits[name]
-            for key, value in measure(predict(model, inputs), labels).items():
-                now[f"{name} {key}"] = value
-        if not np.isfinite(list(now.values())).all():
-            raise UsageError(f"training diverged (loss {now['train loss']}): lower --lr")
-        for key, value in now.items():
-            curves.setdefault(key, []).append(value)
-        bar.set_postfix(
-            loss=f"{now['train loss']:.4f}",
-            train=f"{now['train accuracy']:.2%}",
-            validation=f"{now['validation accuracy']:.2%}",
-        )
-    return curves
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "rng": rng}
+    at = progress.begin(**parts)
+    start = time.perf_counter() - at.seconds
+    with (
+        on_ctrl_c(progress.stop_soon),
+        tqdm(total=settings.epochs, initial=at.epoch, desc=label, unit="epoch") as bar,
+    ):
+        while at.epoch < settings.epochs:
+            model.train()  # dropout drops, batch norm uses the statistics of the mini-batch
+            if at.batch == 0:  # not in the middle of an epoch, where a run may be resumed
+                at.order, at.total = rng.permutation(len(y)), 0.0
+            batches = np.array_split(at.order, max(1, len(y) // settings.batch_size))
+            for batch in batches[at.batch :]:
+                loss = objective(model, x[batch], y[batch], settings)  # forward: the graph grows
+                optimizer.zero_grad()
+                loss.backward()  # backward: the chain rule, from the loss to each parameter's .grad
+                optimizer.step()
+                at.total += loss.item() * len(batch)
+                at.batch += 1
+                at.seconds = time.perf_counter() - start
+                progress.save_now_and_then(at, **parts)
+            schedule.step()
+            now = {"objective": at.total / len(y)}
+            for name in ("train", "validation"):
+                inputs, labels = splits[name]
+                for key, value in measure(predict(model, inputs), labels).items():
+                    now[f"{name} {key}"] = value
+            if not np.isfinite(list(now.values())).all():
+                raise UsageError(f"training diverged (loss {now['train loss']}): lower --lr")
+            for key, value in now.items():
+                at.curves.setdefault(key, []).append(value)
+            at.epoch, at.batch = at.epoch + 1, 0
+            bar.set_postfix(
+                loss=f"{now['train loss']:.4f}",
+                train=f"{now['train accuracy']:.2%}",
+                validation=f"{now['validation accuracy']:.2%}",
+                refresh=False,
+            )
+            bar.update()
+        at.seconds = time.perf_counter() - start
+        progress.save(asdict(at), **parts)
+    return at
 
 
-# --- 5. Evaluation -------------------------------------------------------------------------------
+# --- 6. Evaluation -------------------------------------------------------------------------------
 
 
 @no_grad()  # records no graph: faster, and nothing to free
@@ -274,23 +426,24 @@ def draw_training_step(
     draw(loss).save(path)
 
 
-# --- 6. From the split to the test, for each seed ------------------------------------------------
+# --- 7. From the split to the test, for each seed ------------------------------------------------
 
 
-def run(settings: Settings) -> Numbers:
+def run(settings: Settings, resume: bool = False) -> Numbers:
     """Train, compare, leave everything in settings.out, and return what metrics.json says."""
-    started = time.perf_counter()
     out = check(settings)
     if settings.quick:
         settings = replace(settings, epochs=min(settings.epochs, QUICK_EPOCHS))
-    runs = []
-    for seed in range(settings.seed, settings.seed + settings.seeds):
+    if resume and (metrics := finished(settings)):
+        print(report(metrics))
+        return metrics
+    progress = Progress(settings, resume)
+    for seed in range(settings.seed + len(progress.runs), settings.seed + settings.seeds):
         splits = load_splits(settings, seed)
         rng = np.random.default_rng(seed)  # everything random hangs on the seed
         model = build_model(settings, splits["train"][0], rng)
+        trained = train(model, splits, settings, rng, progress, f"seed {seed}")
         start = time.perf_counter()
-        curves = train(model, splits, settings, rng, f"seed {seed}")
-        middle = time.perf_counter()
         rival = train_rival(model, splits, settings, seed)
         end = time.perf_counter()
         logits = {name: predict(model, x) for name, (x, _) in splits.items()}  # now the test set
@@ -298,32 +451,35 @@ def run(settings: Settings) -> Numbers:
         confusion = confusion_matrix(
             splits["test"][1], logits["test"].argmax(axis=1), labels=range(CLASSES)
         )
-        runs.append({
+        if seed == settings.seed:  # the network and the graph are the first seed's
+            checkpoint.save(out / "model.safetensors", model)
+            draw_training_step(model, splits["train"], settings, out / "graph.svg")
+        progress.runs.append({
             "seed": seed,
             "examples": {name: len(y) for name, (_, y) in splits.items()},
-            "ours": ours | {"seconds": middle - start},
-            "sklearn": rival | {"seconds": end - middle},
-            "curves": curves,
+            "ours": ours | {"seconds": trained.seconds},
+            "sklearn": rival | {"seconds": end - start},
+            "curves": trained.curves,
             "confusion": confusion.tolist(),
         })  # fmt: skip
-        if seed == settings.seed:  # the checkpoint and the graph are the first seed's
-            save_file(model.state_dict(), out / "model.safetensors")
-            draw_training_step(model, splits["train"], settings, out / "graph.svg")
-    plot_curves(runs, out / "curves.png")
-    plot_confusion(runs, out / "confusion.png")
+        progress.save()
+    plot_curves(progress.runs, out / "curves.png")
+    plot_confusion(progress.runs, out / "confusion.png")
     metrics = {
-        "settings": asdict(settings),
-        "test_accuracy": summarise(runs),
-        "runs": runs,
+        "settings": as_numbers(settings),
+        "test_accuracy": summarise(progress.runs),
+        "runs": progress.runs,
         "versions": {
             "python": platform.python_version(),
             "tinygrad_reg": tinygrad_reg.__version__,
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
         },
-        "seconds": time.perf_counter() - started,
+        "seconds": time.perf_counter() - progress.started,
     }
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    with checkpoint.replacing(out / "metrics.json") as path:
+        path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    progress.path.unlink()  # last of all: as long as it is there, --resume does the rest again
     print(report(metrics))
     return metrics
 
@@ -353,7 +509,7 @@ def report(metrics: Numbers) -> str:
     return "\n".join([*lines, f"{metrics['seconds']:.1f} s; see {metrics['settings']['out']}"])
 
 
-# --- 7. Command line -----------------------------------------------------------------------------
+# --- 8. Command line -----------------------------------------------------------------------------
 
 
 def check(settings: Settings) -> Path:
@@ -420,11 +576,23 @@ def main(argv: Sequence[str] | None = None) -> Numbers:
     add("--out", metavar="DIR", help="folder for pictures, checkpoint and numbers, %(default)s")
     add("--quick", action="store_true", help=quick)
     add("--mnist", metavar="DIR", help="take MNIST, from the four files in this folder")
-    settings = Settings(**vars(parser.parse_args(argv)))
+    add(
+        "--resume", action="store_true", help="go on with the run that --out holds, if there is one"
+    )
+    arguments = vars(parser.parse_args(argv))
+    resume = arguments.pop("resume")
+    settings = Settings(**arguments | {"hidden": tuple(arguments["hidden"])})
     try:
-        return run(replace(settings, hidden=tuple(settings.hidden)))
+        with on_ctrl_c(stop_now):
+            return run(settings, resume)
     except UsageError as error:
         parser.error(str(error))
+    except checkpoint.CheckpointError as error:
+        parser.error(f"--resume: {error}; or start over without --resume")
+    except Stopped:
+        command = sys.orig_argv if argv is None else [parser.prog, *argv]
+        again = [*command, "--resume"] if not resume else command
+        parser.exit(130, f"Stopped. To go on: {shlex.join(again)}\n")
 
 
 if __name__ == "__main__":

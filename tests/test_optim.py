@@ -1,11 +1,9 @@
-"""Optimizers and schedules: 20 steps beside PyTorch's."""
+"""Optimizers and schedules: 20 steps beside PyTorch's, and states that go on where they were."""
 
 import numpy as np
 import pytest
 
 from tinygrad_reg import Tensor, optim
-
-torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install -e '.[oracle]'")
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),
@@ -31,6 +29,7 @@ def starts():
 @pytest.mark.parametrize(("schedule", "schedule_settings"), SCHEDULES)
 @pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
 def test_steps_are_those_of_pytorch(name, settings, schedule, schedule_settings):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install -e '.[oracle]'")
     ours = [Tensor(start, requires_grad=True) for start in starts()]
     theirs = [torch.tensor(start, requires_grad=True) for start in starts()]
     our_optimizer = getattr(optim, name)(ours, **settings)
@@ -128,3 +127,83 @@ def test_a_value_seen_before_a_step_is_not_changed_by_it():
         (p**2).sum().backward()
         optimizer.step()
     np.testing.assert_array_equal(before, [1, 2])
+
+
+# --- States --------------------------------------------------------------------------------------
+
+
+def made(name, settings, schedule="StepLR", schedule_settings=SCHEDULES[1][1], values=None):
+    parameters = [Tensor(value, requires_grad=True) for value in values or starts()]
+    optimizer = getattr(optim, name)(parameters, **settings)
+    return parameters, optimizer, getattr(optim, schedule)(optimizer, **schedule_settings)
+
+
+def stepped(parameters, optimizer, schedule):
+    for _ in range(10):
+        optimizer.zero_grad()
+        sum(((1 + (p - 1) ** 2) ** 0.5).sum() for p in parameters).backward()
+        optimizer.step()
+        schedule.step()
+    return [p.numpy() for p in parameters]
+
+
+@pytest.mark.parametrize(("schedule", "schedule_settings"), SCHEDULES)
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_a_state_goes_on_where_it_was_with_its_own_settings(
+    name, settings, schedule, schedule_settings
+):
+    one = made(name, settings, schedule, schedule_settings)
+    halfway = stepped(*one)
+    states = one[1].state_dict(), one[2].state_dict()
+    end = stepped(*one)  # changes no state that was taken before
+    others = settings | {"lr": 7.0, "weight_decay": 0.9}
+    for _ in range(2):  # the first time changes nothing in the states it goes on from
+        two = made(name, others, schedule, schedule_settings, halfway)
+        for part, state in zip(two[1:], states):
+            part.load_state_dict(state)
+        for a, b in zip(stepped(*two), end, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_state_takes_the_type_of_the_parameters():
+    _, optimizer, _ = made("Adam", {}, values=[np.float32([1, 2])])
+    state = optimizer.state_dict() | {"first": [np.array([0.5, 0.25])], "lr": 1}
+    optimizer.load_state_dict(state)
+    assert optimizer.first[0].dtype == np.float32
+    np.testing.assert_array_equal(optimizer.first[0], [0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "change", "complaint"),
+    [
+        ("AdamW", {}, {}, r"AdamW.class is 'Adam', but must be 'AdamW'; nothing was loaded"),
+        ("SGD", {}, {}, "SGD.class is 'Adam', but must be 'SGD'"),
+        ("Adam", {}, {"first": []}, "Adam.first is a list of 0, but must be a list of 2"),
+        ("Adam", {}, {"first": None}, "Adam.first is of type NoneType, but must be a list of 2"),
+        ("Adam", {}, {"second": [np.zeros((3, 4)), np.zeros(6)]},
+         r"Adam.second.1 is an array of floats of shape \(6,\), but must be .* \(5,\)"),
+        ("Adam", {}, {"second": [np.zeros((3, 4)), np.zeros(5, int)]},
+         r"Adam.second.1 is an array of ints of shape"),
+        ("Adam", {}, {"eps": "small"}, "Adam.eps is 'small', but must be a number"),
+        ("Adam", {}, {"eps": True}, "Adam.eps is of type bool, but must be a number"),
+        ("Adam", {}, {"betas": [0.9, 0.9]}, "Adam.betas is a list of 2, but must be a tuple of 2"),
+        ("Adam", {}, {"more": 1}, "Adam is a dict of .*, more, .*, but must be a dict of betas, "),
+    ],
+)  # fmt: skip
+def test_a_state_that_does_not_fit_is_refused_whole(name, settings, change, complaint):
+    one = made("Adam", {})
+    stepped(*one)
+    state = one[1].state_dict() | change
+    _, optimizer, _ = two = made(name, settings)
+    stepped(*two)
+    before = repr(optimizer.state_dict())
+    with pytest.raises(ValueError, match=f"^load_state_dict: {complaint}"):
+        optimizer.load_state_dict(state)
+    assert repr(optimizer.state_dict()) == before
+
+
+def test_the_state_of_another_schedule_is_refused():
+    _, _, cosine = made("SGD", {}, *SCHEDULES[0])
+    _, _, steps = made("SGD", {}, *SCHEDULES[1])
+    with pytest.raises(ValueError, match=r"StepLR\.class is 'CosineAnnealingLR', but must be"):
+        steps.load_state_dict(cosine.state_dict())

@@ -13,30 +13,31 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def section(title):
+    return README.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
 def test_its_example_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (example,) = [block for block in blocks("python") if "import" in block]
-    exec(compile(example, "README.md", "exec"), {})
+    example = "".join(re.findall(r"```python\n(.*?)```", section("Use"), flags=re.DOTALL))
+    exec(compile(example, "README.md", "exec"), names := {})
     promised = re.findall(r"print\(.*# .*?([\w.()]+)$", example, flags=re.MULTILINE)
     printed = capsys.readouterr().out.split()
     assert printed[:-1] == promised[:-1]
     assert float(printed[-1]) == pytest.approx(float(promised[-1]), abs=0.02)
+    assert names["step"] == 200
     assert (tmp_path / "loss.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_its_table_of_primitives_is_complete():
-    section = README.split("## Primitives")[1].split("## ")[0]
-    names = {name for cell in re.findall(r"`([\w ]+)`", section) for name in cell.split()}
+    names = {
+        name for cell in re.findall(r"`([\w ]+)`", section("Primitives")) for name in cell.split()
+    }
     assert names == {function.__name__ for function in primitives.table}
 
 
 def test_its_reading_list_is_complete_and_in_the_order_of_imports():
-    section = README.split("## Read it")[1].split("## ")[0]
-    listed = re.findall(r"tinygrad_reg/(\w+)\.py\)", section)
+    listed = re.findall(r"tinygrad_reg/(\w+)\.py\)", section("Read it"))
     serving = {"anomaly", "errors", "random"}
     files = {path.stem for path in (ROOT / "tinygrad_reg").glob("*.py")} - {"__init__"}
     assert set(listed) == files

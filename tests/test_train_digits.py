@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
+import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 
 import tinygrad_reg
+from tinygrad_reg import checkpoint
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
@@ -50,7 +54,7 @@ def rebuilt(metrics: dict[str, Any], out: Path) -> tuple[Any, Any]:
     splits = train_digits.load_splits(settings, settings.seed)
     x = np.zeros_like(splits["train"][0])
     model = train_digits.build_model(settings, x, np.random.default_rng(99))
-    model.load_state_dict(load_file(out / "model.safetensors"))
+    checkpoint.load(out / "model.safetensors", model)
     return model, splits
 
 
@@ -176,6 +180,304 @@ def test_several_seeds(tmp_path, capsys):
     assert measured == both["runs"][0]["ours"]["test"]
 
 
+# --- Stopping and going on -----------------------------------------------------------------------
+
+SMALL = ["--quick", "--epochs", "2", "--hidden", "20", "--batch-size", "300"]
+
+
+def left(out: Path) -> Any:
+    """All that a run leaves that must be the same to the last bit."""
+    assert sorted(os.listdir(out)) == FILES
+    state = load_file(out / "model.safetensors")
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    bits = {name: (array.dtype, array.tobytes()) for name, array in state.items()}
+    return bits, without_seconds(metrics)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What an uninterrupted run with the flags SMALL leaves."""
+    out = tmp_path_factory.mktemp("small")
+    main([*SMALL, "--out", str(out)])
+    return left(out)
+
+
+# It imports what a run imports, and makes one for each line: so many seconds, arguments.
+LAUNCHER = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+import train_digits
+train_digits.SAVE_EVERY, train_digits.QUICK_EXAMPLES = 0, 300
+for line in sys.stdin:
+    seconds, *arguments = line.split()
+    start = time.perf_counter()
+    run = os.fork()
+    if not run:
+        sys.stdout = open(os.devnull, "w")
+        train_digits.main(arguments)
+        os._exit(0)
+    status = 0, 0
+    while status == (0, 0) and time.perf_counter() < start + float(seconds):
+        status = os.waitpid(run, os.WNOHANG)
+        time.sleep(0.001)
+    if status == (0, 0):
+        os.kill(run, signal.SIGKILL)
+        status = os.waitpid(run, 0)
+    print(os.waitstatus_to_exitcode(status[1]), time.perf_counter() - start, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_run_killed_at_twenty_random_moments_ends_as_if_it_had_not_been(tmp_path):
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, EXAMPLES],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+
+    def attempt(seconds: float, out: str) -> tuple[bool, float]:
+        """Go on with a run, but kill it after that time.  Whether it was, and how long it took."""
+        flags = ["--quick", "--hidden", "20", "--batch-size", "16", "--resume", "--out", out]
+        print(seconds, *flags, file=launcher.stdin, flush=True)
+        code, took = launcher.stdout.readline().split()
+        assert int(code) in (0, -signal.SIGKILL)
+        return int(code) != 0, float(took)
+
+    rng = np.random.default_rng(0)
+    kills = inside = chain = 0
+    with launcher:
+        _, life = attempt(np.inf, "whole")
+        expected = left(tmp_path / "whole")
+        while kills < 20:
+            chain += 1
+            out = tmp_path / str(chain)
+            moments = np.sort(rng.uniform(0, life, 5))
+            for seconds in [*np.diff(moments, prepend=0), np.inf]:
+                killed, _ = attempt(seconds, out.name)
+                if not killed:
+                    break
+                kills += 1
+                if (out / "checkpoint.safetensors").exists():
+                    position = checkpoint.load(out / "checkpoint.safetensors")["position"]
+                    inside += bool(position and position["batch"])
+            assert left(out) == expected
+        launcher.stdin.close()
+    assert inside  # some epoch, that is, and not only between phases
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take no time, and are none."""
+    for name in ("draw_training_step", "plot_curves", "plot_confusion"):
+        monkeypatch.setattr(train_digits, name, lambda *args: args[-1].write_text("a picture"))
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_a_run_can_be_resumed_from_whatever_is_on_the_disk(tmp_path, monkeypatch):
+    rival = {name: {"accuracy": 0.5} for name in SPLITS}
+    monkeypatch.setattr(train_digits, "train_rival", lambda *_: rival)
+    monkeypatch.setattr(train_digits, "SAVE_EVERY", 0)
+    flags = [*SMALL, "--epochs", "3", "--seeds", "2", "--out"]
+    out = tmp_path / "out"
+    main([*flags, str(out), "--seed", "7"])  # a run whose place the new one takes
+    states = []
+
+    def watched(change: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, but what the folder holds before it is noted."""
+
+        def noting(*arguments: Any, **keywords: Any) -> Any:
+            states.append({path.name: path.read_bytes() for path in out.iterdir()})
+            return change(*arguments, **keywords)
+
+        return noting
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", watched(os.replace))
+        patch.setattr(Path, "unlink", watched(Path.unlink))
+        main([*flags, str(out)])
+    expected = left(out)
+    states = states[1:]  # in the first, nothing of the new run is there yet
+    assert len(states) > 20
+    for i, files in enumerate(states):
+        copy = tmp_path / str(i)
+        copy.mkdir()
+        for name, data in files.items():
+            (copy / name).write_bytes(data)
+        main([*flags, str(copy), "--resume"])
+        assert left(copy) == expected
+
+
+def interrupt(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def stopped(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that the command prints when Ctrl-C stops it."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.strip().rsplit("\n", 1)[-1]
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize(
+    ("where", "call", "position"),
+    [
+        ("objective", 1, (0, 1)),
+        ("objective", 5, (1, 2)),
+        ("objective", 6, (1, 3)),
+        ("predict", 1, (1, 1)),  # the batch that follows is the first to be saved
+        ("predict", 4, (2, 0)),
+        ("train_rival", 1, (2, 0)),
+        ("draw_training_step", 1, (2, 0)),
+        ("plot_curves", 1, None),
+    ],
+)
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    tmp_path, monkeypatch, capsys, small, where, call, position
+):
+    function = getattr(train_digits, where)
+    calls = 0
+
+    def interrupting(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            interrupt()
+        return function(*arguments)
+
+    monkeypatch.setattr(train_digits, where, interrupting)
+    arguments = [*SMALL, "--out", str(tmp_path)]
+    line = stopped(arguments, capsys)
+    assert line.startswith("Stopped. To go on: ")
+    assert shlex.split(line)[-len(arguments) - 1 :] == [*arguments, "--resume"]
+    at = checkpoint.load(tmp_path / "checkpoint.safetensors")["position"]
+    assert (at and (at["epoch"], at["batch"])) == position
+    main([*arguments, "--resume"])
+    assert left(tmp_path) == small
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_ctrl_c_does_not_leave_scikit_learn_half_trained(tmp_path, monkeypatch, capsys, small):
+    class Rival(train_digits.MLPClassifier):
+        def fit(self, x: Any, y: Any) -> Any:
+            threading.Timer(0.02, interrupt).start()  # fit ends early, but well, at Ctrl-C
+            return super().fit(x, y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_digits, "MLPClassifier", Rival)
+        arguments = [*SMALL, "--out", str(tmp_path)]
+        assert stopped(arguments, capsys).endswith("--resume")
+    main([*arguments, "--resume"])
+    assert left(tmp_path) == small
+
+
+def test_the_command_that_ctrl_c_prints_goes_on(tmp_path):
+    flags = ["--quick", "--hidden", "20", "--out"]
+    command = [sys.executable, EXAMPLES / "train_digits.py", *flags, "a folder"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        while process.stderr.read(1) != b"\r":  # the progress bar: training begins
+            pass
+        process.send_signal(signal.SIGINT)
+        last = process.stderr.read().decode().strip().rsplit("\n", 1)[-1]
+    assert process.returncode == 130
+    assert checkpoint.load(tmp_path / "a folder" / "checkpoint.safetensors")["position"]
+    assert last.endswith(" --resume")
+    subprocess.run(last.removeprefix("Stopped. To go on: "), cwd=tmp_path, shell=True, check=True)
+    main([*flags, str(tmp_path / "whole")])
+    assert left(tmp_path / "a folder") == left(tmp_path / "whole")
+
+
+def test_ctrl_c_before_anything_is_saved_still_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_digits, "load_splits", interrupt)
+    assert stopped([*SMALL, "--out", str(tmp_path)], capsys).endswith("--resume")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_a_run_that_cannot_start_leaves_the_old_one(tmp_path, capsys):
+    main([*SMALL, "--out", str(tmp_path)])
+    before = left(tmp_path)
+    refused(["--mnist", "nowhere", "--out", str(tmp_path)], capsys)
+    assert left(tmp_path) == before
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_resume_starts_a_run_where_there_is_none(tmp_path, small):
+    main([*SMALL, "--out", str(tmp_path / "new"), "--resume"])
+    assert left(tmp_path / "new") == small
+
+
+def test_resume_reports_a_finished_run_and_trains_nothing(tmp_path, monkeypatch, capsys):
+    arguments = [*SMALL, "--out", str(tmp_path)]
+    metrics = main(arguments)
+    said = capsys.readouterr().out
+    before = left(tmp_path)
+    monkeypatch.delattr(train_digits, "train")
+    assert main([*arguments, "--resume"]) == metrics
+    assert capsys.readouterr().out == said
+    assert left(tmp_path) == before
+
+
+def begun(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was stopped after training."""
+    with monkeypatch.context() as patch:
+        patch.setattr(train_digits, "draw_training_step", interrupt)
+        stopped([*SMALL, "--out", str(out)], capsys)
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("state", ["begun", "finished"])
+def test_resume_refuses_other_settings_and_lists_them(tmp_path, monkeypatch, capsys, state):
+    if state == "begun":
+        begun(tmp_path, monkeypatch, capsys)
+    else:
+        main([*SMALL, "--out", str(tmp_path)])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    flags = ["--epochs", "3", "--hidden", "20", "30", "--batch-size", "300", "--no-batch-norm"]
+    line = refused([*flags, "--resume", "--out", str(tmp_path)], capsys)
+    assert (
+        "is of a run with other settings (hidden [20] there, [20, 30] here; batch_norm True "
+        "there, False here; epochs 2 there, 3 here): repeat those, or choose another --out, or "
+        "start over without --resume" in line
+    )
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_a_new_run_takes_the_place_of_an_old_one(tmp_path, monkeypatch, capsys):
+    main([*SMALL, "--out", str(tmp_path)])
+    begun(tmp_path, monkeypatch, capsys)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "model.safetensors"]
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_a_run_may_be_resumed_in_another_folder(tmp_path, monkeypatch, capsys, small):
+    begun(tmp_path / "here", monkeypatch, capsys)
+    os.rename(tmp_path / "here", tmp_path / "there")
+    main([*SMALL, "--resume", "--out", str(tmp_path / "there")])
+    assert left(tmp_path / "there") == small
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "complaint"),
+    [
+        ("checkpoint.safetensors", b"\xff" * 100, "checkpoint.safetensors: not a safetensors file"),
+        ("metrics.json", b"{", "metrics.json is not what this script writes"),
+        ("metrics.json", b"[1]", "metrics.json is not what this script writes"),
+        ("metrics.json", b"{}", "metrics.json is not what this script writes"),
+    ],
+)
+def test_resume_refuses_files_that_are_not_its_own(tmp_path, capsys, name, data, complaint):
+    (tmp_path / name).write_bytes(data)
+    line = refused(["--resume", "--out", str(tmp_path)], capsys)
+    assert complaint in line
+    assert "or start over without --resume" in line
+
+
 # --- That the numbers can be trusted -------------------------------------------------------------
 
 
@@ -194,13 +496,13 @@ def test_splits_are_disjoint_and_stratified(monkeypatch):
     assert set(other) != set(members[2])
 
 
-def test_training_never_sees_the_test_set():
-    settings = Settings(epochs=1)
+def test_training_never_sees_the_test_set(tmp_path):
+    settings = Settings(epochs=1, out=str(tmp_path))
     splits = train_digits.load_splits(settings, 0)
     del splits["test"]
     rng = np.random.default_rng(0)
     model = train_digits.build_model(settings, splits["train"][0], rng)
-    train_digits.train(model, splits, settings, rng, "")
+    train_digits.train(model, splits, settings, rng, train_digits.Progress(settings), "")
 
 
 def test_standardises_with_the_training_set():
@@ -229,7 +531,7 @@ def test_objective_is_cross_entropy_and_both_penalties():
 
 
 @pytest.mark.parametrize(("n", "size"), [(2, 32), (31, 32), (33, 32), (65, 32), (3, 2), (7, 3)])
-def test_no_example_is_left_over(n, size, monkeypatch):
+def test_no_example_is_left_over(n, size, monkeypatch, tmp_path):
     seen: list[int] = []
     objective = train_digits.objective
 
@@ -240,10 +542,12 @@ def test_no_example_is_left_over(n, size, monkeypatch):
 
     monkeypatch.setattr(train_digits, "objective", spy)
     x, y = np.arange(3 * n, dtype=np.float32).reshape(n, 3), np.arange(n) % 10
-    settings = Settings(epochs=2, batch_size=size)
+    settings = Settings(epochs=2, batch_size=size, out=str(tmp_path))
     rng = np.random.default_rng(0)
     model = train_digits.build_model(settings, x, rng)
-    train_digits.train(model, {"train": (x, y), "validation": (x, y)}, settings, rng, "")
+    progress = train_digits.Progress(settings)
+    splits = {"train": (x, y), "validation": (x, y)}
+    train_digits.train(model, splits, settings, rng, progress, "")
     assert sorted(seen) == np.repeat(x[:, 0], 2).tolist()
 
 

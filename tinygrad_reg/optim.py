@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from math import cos, pi, sqrt
 from typing import Any
 
@@ -15,12 +16,34 @@ from .tensor import Tensor
 __all__ = ["SGD", "Adam", "AdamW", "CosineAnnealingLR", "Optimizer", "StepLR"]
 
 
-class Optimizer:
+class Stateful:
+    """Has a state that can be saved: all its attributes but the one named by `outside`."""
+
+    outside: str
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the settings and of everything that `step` goes by."""
+        inside = {name: value for name, value in vars(self).items() if name != self.outside}
+        return deepcopy({"class": type(self).__name__, **inside})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what `state_dict` gave, settings included; all of it, or nothing.
+
+        Raises ValueError for the state of another class or of parameters of other shapes.
+        """
+        new = fitted(type(self).__name__, self.state_dict(), state)
+        del new["class"]
+        vars(self).update(new)
+
+
+class Optimizer(Stateful):
     """What all optimizers share: the parameters, the learning rate `lr`, and when to skip.
 
     `step()` replaces the data of every parameter that has a gradient; one whose `.grad` is None
     stays as it is, and so does its state.
     """
+
+    outside = "parameters"
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
         self.parameters = list(dict.fromkeys(parameters))  # each once
@@ -163,8 +186,10 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
 
-class Schedule:
+class Schedule(Stateful):
     """Sets its optimizer's learning rate by `epoch`, which counts the calls of `step()`."""
+
+    outside = "optimizer"
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
@@ -216,3 +241,32 @@ def below_one(name: str, value: float) -> float:
     if not 0 <= value < 1:
         raise ValueError(f"optimizer: {name} must be in [0, 1), not {value}")
     return float(value)
+
+
+def fitted(what: str, own: Any, new: Any) -> Any:
+    """A copy of the state `new`, checked to be built like the state `own`, or ValueError."""
+    if isinstance(own, dict) and isinstance(new, dict):  # first what both have: above all the class
+        both = {key: fitted(f"{what}.{key}", own[key], new[key]) for key in own if key in new}
+    if built(new) != built(own):
+        raise ValueError(
+            f"load_state_dict: {what} is {built(new)}, but must be {built(own)}; nothing was loaded"
+        )
+    if isinstance(own, dict):
+        return both
+    if isinstance(own, (list, tuple)):
+        return type(own)(fitted(f"{what}.{i}", *pair) for i, pair in enumerate(zip(own, new)))
+    return new.astype(own.dtype) if isinstance(own, np.ndarray) else deepcopy(new)
+
+
+def built(value: Any) -> str:
+    """What two states must have in common, in words."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(sorted(map(str, value)))}"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype.name.rstrip('0123456789')}s of shape {value.shape}"
+    if isinstance(value, str):
+        return repr(value)
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return "a number" if number else f"of type {type(value).__name__}"
