@@ -1,25 +1,35 @@
-"""Every primitive and every composite, once: with sample inputs, and with PyTorch's name for it.
+"""Every primitive and every composite, once: where to try it, and what PyTorch calls it.
 
-All gradient tests run over `entries`.  To enter a new function, add a line: its name, the
-function, what its inputs are drawn from, and the same in PyTorch (SAME, if the text is the same).
-Shapes have unequal sides, since a wrong axis goes unnoticed on a square.
+All gradient tests run over `catalogue`.  To enter a new function, add a line:
 
-Inputs keep away from kinks, where a difference quotient says nothing, except in entries that are
-not `smooth`: there the catalogue only serves to compare with PyTorch's conventions.
+    enter("arctan", real)
+
+that is its name, and what numbers each input consists of.  From this, Hypothesis draws entries: the
+function at one place.  Shapes go from no axis to four, with sides of size 0 and 1 among them and
+the others all unequal, since a wrong axis goes unnoticed on a square.  Numbers keep away from
+kinks, where a difference quotient says nothing; or they are whole numbers, with zeros and ties.  If
+the function has kinks there, such an entry only serves to compare conventions with PyTorch's.
+
+`place` enters a function at one place only, which deserves a name: there is a single entry then.
 """
 
 from __future__ import annotations
 
-import zlib
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import basic_indices
 
 from tinygrad_reg import Tensor, primitives
 from tinygrad_reg import functional as F
-from tinygrad_reg.tensor import constant, gradients
+from tinygrad_reg.tensor import constant, count_along, gradients
 
 try:
     import torch
@@ -28,32 +38,73 @@ except ImportError:  # then nobody calls the functions that use it
     pass
 
 Array = Any
-Draw = Callable[[np.random.Generator], Array]
-SAME = "the same text works in PyTorch"
+Shape = tuple[int, ...]
+Strategy = st.SearchStrategy
+SAME = "the same name, or the same text, works in PyTorch"
 
 
 @dataclass(frozen=True)
 class Entry:
     """One function at one place.
 
-    name     says what and how, and is unique
-    f        from tensors to a tensor
+    name     says what and how
     inputs   float64 arrays
-    torch    f for PyTorch's tensors, or None where PyTorch has nothing like it
     smooth   whether f has derivatives there, and not conventions
+    f        from tensors to a tensor
+    torch    f for PyTorch's tensors, or None where PyTorch has nothing like it
     """
 
     name: str
-    f: Callable[..., Tensor]
     inputs: tuple[Array, ...]
-    torch: Callable[..., Any] | None
     smooth: bool
+    f: Callable[..., Tensor] = field(repr=False)
+    torch: Callable[..., Any] | None = field(repr=False)
 
     def leaves(self, dtype: Any = np.float64) -> list[Tensor]:
         return [Tensor(x.astype(dtype), requires_grad=True) for x in self.inputs]
 
-    def __repr__(self) -> str:
-        return f"Entry({self.name})"
+
+catalogue: dict[str, Strategy[Entry]] = {}
+
+
+# --- For tests that run over it ------------------------------------------------------------------
+
+
+def each_entry(test: Callable[[Entry], None]) -> Callable[..., None]:
+    """Make of a test of one entry a test of each function of the catalogue, on drawn entries."""
+
+    def on_drawn_entries(name: str, pytestconfig: pytest.Config) -> None:
+        run(test, name, pytestconfig.getoption("examples"))
+
+    on_drawn_entries.__doc__ = test.__doc__
+    return pytest.mark.parametrize("name", catalogue)(on_drawn_entries)
+
+
+def run(test: Callable[[Entry], None], name: str, n: int) -> None:
+    """Call a test with n entries of a function, the same ones each time.
+
+    They are drawn in tens, since from the eleventh on Hypothesis mostly varies what it drew before.
+    """
+    for start in range(0, n, 10):
+        repeatable = seed(f"{test.__name__} {start}")
+        ten = settings(
+            max_examples=min(10, n - start),
+            database=None,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+        repeatable(ten(given(catalogue[name])(test)))()
+
+
+def sample(name: str, n: int) -> list[Entry]:
+    """n entries of a function, the same ones each time."""
+    entries = []
+
+    def collect(entry: Entry) -> None:
+        entries.append(entry)
+
+    run(collect, name, n)
+    return entries
 
 
 def pull_back(
@@ -65,524 +116,580 @@ def pull_back(
     return [found[x] if x in found else constant(0 * x._data) for x in leaves]
 
 
-def like(shape_of: Any, seed: int = 0) -> Array:
-    """Random numbers of the shape and type of an array or tensor."""
-    return np.random.default_rng(seed).normal(size=shape_of.shape).astype(shape_of.dtype)
+# --- What inputs consist of ----------------------------------------------------------------------
+# Each is called as kind(rng, shape, whole): `whole` asks for whole numbers, if it has any.
+
+Kind = Callable[[np.random.Generator, Shape, bool], Array]
 
 
-# --- What inputs are drawn from ------------------------------------------------------------------
+def positive(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """Numbers from 0.1 to 2.1, a little apart from each other and from whole numbers."""
+    if whole:
+        return rng.integers(1, 4, shape).astype(float)
+    steps = rng.choice(2000, shape, replace=False) + rng.uniform(0.2, 0.4, shape)
+    return 0.1 + steps / 1000
 
 
-def real(*shape: int) -> Draw:
-    """Normal numbers at a distance of at least 0.1 from 0."""
-
-    def draw(rng: np.random.Generator) -> Array:
-        x = rng.normal(size=shape)
-        return x + np.copysign(0.1, x)
-
-    return draw
+def nonzero(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """As `positive`, of both signs."""
+    return rng.choice([-1, 1], shape) * positive(rng, shape, whole)
 
 
-def positive(*shape: int) -> Draw:
-    return lambda rng: rng.uniform(0.5, 2, shape)
+def real(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """As `nonzero`, but whole numbers may be 0."""
+    return rng.integers(-2, 3, shape).astype(float) if whole else nonzero(rng, shape)
 
 
-def between_0_and_1(*shape: int) -> Draw:
-    return lambda rng: rng.uniform(0.1, 0.9, shape)
+def other(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """As `real`, but what is not whole is also a little apart from all such numbers there."""
+    x = real(rng, shape, whole)
+    return x if whole else x + np.copysign(0.0005, x)
 
 
-def distinct(*shape: int) -> Draw:
-    """Numbers at least 0.2 apart from each other and 0.1 from 0."""
-
-    def draw(rng: np.random.Generator) -> Array:
-        n = int(np.prod(shape))
-        return 0.2 * (rng.permutation(n).reshape(shape) - n // 2) + 0.1
-
-    return draw
+def distant(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """Numbers at least 0.2 apart from each other, and 0.1 from 0."""
+    n = int(np.prod(shape))
+    return 0.2 * (rng.permutation(n).reshape(shape) - n // 2) + 0.1
 
 
-def apart(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[Draw, Draw]:
-    """Two arrays no elements of which are closer than 0.3."""
+def fraction(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """Numbers from 0.1 to 0.9."""
+    return rng.uniform(0.1, 0.9, shape)
+
+
+def distribution(rng: np.random.Generator, shape: Shape, whole: bool = False) -> Array:
+    """Rows of probabilities."""
+    return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
+
+
+# --- What shapes inputs have ---------------------------------------------------------------------
+
+
+@st.composite
+def shapes(draw: Any, min_dims: int = 0, max_dims: int = 4, empty: bool = True) -> Shape:
+    """Unequal sides of 2 to 6, but some of size 1, and a few of size 0 where that is wanted."""
+    ndim = draw(st.sampled_from([n for n in (2, 3, 4, 1, 2, 3, 0, 5) if min_dims <= n <= max_dims]))
+    sides = draw(st.permutations([2, 3, 4, 5, 6]))[:ndim]
+    return tuple(draw(st.sampled_from(8 * [n] + 3 * [1] + empty * [0])) for n in sides)
+
+
+@st.composite
+def narrowed(draw: Any, shape: Sequence[int]) -> Shape:
+    """A shape that broadcasts to this one."""
+    kept = shape[draw(st.sampled_from([0, 0, *range(len(shape) + 1)])) :]
+    return tuple(draw(st.sampled_from([n, n, 1])) for n in kept)
+
+
+@st.composite
+def broadcasting(draw: Any, n: int) -> list[Shape]:
+    """Shapes that broadcast against each other."""
+    shape = draw(shapes())
+    return [draw(narrowed(shape)) for _ in range(n)]
+
+
+def alike(n: int = 1, **limits: Any) -> Strategy[list[Shape]]:
+    """The same shape for all."""
+    return shapes(**limits).map(lambda shape: [shape] * n)
+
+
+@st.composite
+def joinable(draw: Any) -> list[Shape]:
+    """One to four shapes that are the same except along one axis."""
+    shape = draw(shapes(min_dims=1))
+    axis = draw(st.sampled_from(range(len(shape))))
+    lengths = draw(st.lists(st.integers(0, 3), min_size=1, max_size=4))
+    return [(*shape[:axis], n, *shape[axis + 1 :]) for n in lengths]
+
+
+@st.composite
+def products(draw: Any) -> list[Shape]:
+    """Matrices, vectors, and stacks of matrices that broadcast."""
+    *stacks, n, inner, m = draw(shapes(min_dims=3, max_dims=5))
+    matrices = (*draw(narrowed(stacks)), n, inner), (*draw(narrowed(stacks)), inner, m)
+    return [draw(st.sampled_from([shape, shape, (inner,)])) for shape in matrices]
+
+
+@st.composite
+def layers(draw: Any) -> list[Shape]:
+    """Examples, weights and biases."""
+    *examples, fan_in, fan_out = draw(shapes(min_dims=2))
+    return [(*examples, fan_in), (fan_in, fan_out), (fan_out,)]
+
+
+@st.composite
+def batches(draw: Any) -> list[Shape]:
+    """A mini-batch of two examples or more, and two numbers for each feature."""
+    shape = draw(shapes(min_dims=2, empty=False))
+    assume(shape[0] * np.prod(shape[2:]) > 1)
+    return [shape, shape[1:2], shape[1:2]]
+
+
+# --- What other arguments there are, for inputs of these shapes ----------------------------------
+
+
+def one_of(ndim: int) -> Strategy[int]:
+    """An axis, counted from the front or from the back."""
+    return st.integers(-ndim, ndim - 1) if ndim else st.nothing()
+
+
+@st.composite
+def several_of(draw: Any, ndim: int, least: int = 0) -> tuple[int, ...]:
+    """Axes in any order, each counted from the front or from the back."""
+    axes = draw(st.permutations(range(ndim)))[: draw(st.integers(least, ndim))]
+    return tuple(axis - draw(st.sampled_from([0, ndim])) for axis in axes)
+
+
+def an_axis(shape: Shape) -> Strategy[int]:
+    return one_of(len(shape))
+
+
+def axes(shape: Shape) -> Strategy[Any]:
+    """One axis, some, or all."""
+    return one_of(len(shape)) | several_of(len(shape)) | st.none()
+
+
+def axes_with_elements(shape: Shape, least: int = 1) -> Strategy[Any]:
+    """The same, where something is to be found along them."""
+    return axes(shape).filter(lambda axis: count_along(shape, axis) >= least)
+
+
+def an_axis_with_elements(shape: Shape) -> Strategy[int]:
+    return an_axis(shape).filter(lambda axis: shape[axis] > 0)
+
+
+def joint(*shapes: Shape) -> Strategy[int]:
+    """An axis along which arrays of these shapes can be joined."""
+    unequal = [axis for axis, sides in enumerate(zip(*shapes)) if len(set(sides)) > 1]
+    ndim = len(shapes[0])
+    return one_of(ndim).filter(lambda axis: unequal in ([], [axis % ndim]))
+
+
+@st.composite
+def another_shape(draw: Any, shape: Shape) -> Shape:
+    """Sides exchanged, merged, and of size 1 left out and put in; one of them perhaps as -1."""
+    new = [n for n in draw(st.permutations(shape)) if n != 1]
+    if len(new) > 1 and draw(st.booleans()):
+        new[:2] = [new[0] * new[1]]
+    for _ in range(draw(st.integers(0, 2))):
+        new.insert(draw(st.integers(0, len(new))), 1)
+    if new and 0 not in new and draw(st.booleans()):
+        new[draw(st.integers(0, len(new) - 1))] = -1
+    return tuple(new)
+
+
+@st.composite
+def wider(draw: Any, shape: Shape) -> Shape:
+    """A shape that this one broadcasts to."""
     return (
-        lambda rng: 1.0 * rng.integers(-3, 3, left),
-        lambda rng: rng.integers(-3, 3, right) + rng.uniform(0.3, 0.7, right),
+        *draw(shapes(max_dims=1)),
+        *(draw(st.sampled_from([7, 0])) if n == 1 else n for n in shape),
     )
 
 
-def probabilities(n: int, classes: int) -> Draw:
-    return lambda rng: rng.dirichlet(np.ones(classes), n)
+def slices_and_integers(shape: Shape) -> Strategy[Any]:
+    return basic_indices(shape, allow_newaxis=True)
 
 
-def given(values: Any) -> Draw:
-    return lambda rng: np.array(values, dtype=np.float64)
+@st.composite
+def positions(draw: Any, shape: Shape) -> Any:
+    """Lists or arrays of positions that broadcast, among slices, integers, "..." and a new axis."""
+    pattern = draw(shapes(max_dims=2))
+    parts = []
+    for n in shape:
+        part = st.slices(n)
+        if n:
+            array = draw(generators()).integers(-n, n, draw(narrowed(pattern)))
+            part = st.sampled_from([array, array.tolist()]) | part | one_of(n)
+        parts.append(draw(part))
+    start = draw(st.integers(0, len(parts)))
+    stop = start + draw(st.integers(0, 2))
+    parts[start:stop] = draw(st.sampled_from([[...], [..., None], [None, ...]]))
+    return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-# --- The entries ---------------------------------------------------------------------------------
+@st.composite
+def masks(draw: Any, shape: Shape) -> Any:
+    """A mask of one axis or several, or of none, perhaps after slices."""
+    start = draw(st.integers(0, len(shape)))
+    stop = draw(st.sampled_from(range(len(shape), start - 1, -1)))
+    mask = draw(truths(shape[start:stop])) & draw(st.sampled_from([True, False]))
+    return (*(draw(st.slices(n)) for n in shape[:start]), mask) if start else mask
 
-entries: list[Entry] = []
+
+def mask_for(shape: Shape) -> Strategy[Array]:
+    """A mask that broadcasts to an array of this shape."""
+    return narrowed(shape).flatmap(truths)
+
+
+def truths(shape: Shape) -> Strategy[Array]:
+    return generators().map(lambda rng: rng.random(shape) < 0.5)
+
+
+def labels(shape: Shape) -> Strategy[Array]:
+    """A class for each row of logits."""
+    return generators().map(lambda rng: rng.integers(0, shape[-1], shape[:-1]))
+
+
+def signs(shape: Shape) -> Strategy[Array]:
+    return generators().map(lambda rng: rng.choice([-1.0, 1.0], shape))
+
+
+def generators() -> Strategy[np.random.Generator]:
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+BOTH = [False, True]
+REDUCTIONS = ["mean", "sum", "none"]
+
+
+# --- Entering functions --------------------------------------------------------------------------
 
 
 def enter(
-    name: str, f: Callable[..., Tensor], *draws: Draw, torch: Any = None, smooth: bool = True
+    name: str,
+    *kinds: Kind,
+    at: Strategy[list[Shape]] | None = None,
+    f: Callable[..., Tensor] | None = None,
+    torch: Any = SAME,
+    kinks: bool = False,
+    **options: Any,
 ) -> None:
-    assert all(entry.name != name for entry in entries), f"two entries are called {name}"
-    rng = np.random.default_rng(zlib.crc32(name.encode()))  # whatever the other entries are
-    inputs = tuple(np.asarray(draw(rng)) for draw in draws)
-    entries.append(Entry(name, f, inputs, f if torch is SAME else torch, smooth))
+    """Enter a function that is to be tried at many places.
+
+    name      of an operation; more words may say how it is called
+    kinds     what each input consists of; a single one may stand for all
+    at        the shapes of the inputs; by default any that broadcast against each other
+    f         the function; by default that of this name in `functional`, NumPy or `Tensor`
+    torch     the same in PyTorch
+    kinks     whether it has kinks, or ties, at whole numbers
+    options   keyword arguments, each with the values to choose from, or with a function from the
+              shapes to a strategy
+    """
+    if at is None:
+        at = broadcasting(len(kinds)) if len(kinds) > 1 else alike()
+    word = name.split()[0].strip(",")
+    twin = (f or in_torch(word)) if torch is SAME else torch
+
+    @st.composite
+    def entries(draw: Any) -> Entry:
+        shapes = draw(at)
+        keywords = {
+            key: draw(values(*shapes) if callable(values) else st.sampled_from(values))
+            for key, values in options.items()
+        }
+        function = f or draw(st.sampled_from(named(word, F, np, Tensor)))
+        rng, whole = draw(generators()), draw(st.booleans())
+        one_each = kinds if len(kinds) > 1 else kinds * len(shapes)
+        return Entry(
+            ", ".join([name, *(f"{key}={value!r}" for key, value in keywords.items())]),
+            tuple(np.asarray(kind(rng, shape, whole)) for kind, shape in zip(one_each, shapes)),
+            not (kinks and whole),
+            partial(function, **keywords),
+            partial(twin, **keywords),
+        )
+
+    put(name, entries())
+
+
+def place(
+    name: str, f: Callable[..., Tensor], *inputs: Any, torch: Any = SAME, smooth: bool = True
+) -> None:
+    """Enter a function at one place that deserves a name."""
+    arrays = tuple(np.asarray(x, dtype=float) for x in inputs)
+    put(name, st.just(Entry(name, arrays, smooth, f, f if torch is SAME else torch)))
+
+
+def put(name: str, entries: Strategy[Entry]) -> None:
+    assert name not in catalogue, f"{name} is entered twice"
+    catalogue[name] = entries
+
+
+def named(name: str, *homes: Any) -> list[Callable[..., Any]]:
+    """What has this name in several modules or classes."""
+    return [getattr(home, name) for home in homes if hasattr(home, name)]
+
+
+def in_torch(name: str) -> Callable[..., Any]:
+    return lambda *xs, **keywords: named(name, TF, torch)[0](*xs, **keywords)
+
+
+def some(*shape: int) -> Array:
+    """Numbers in this shape, the same ones each time."""
+    return real(np.random.default_rng(0), shape)
+
+
+def like(x: Any) -> Array:
+    """The same in the shape and of the type of a tensor, of ours or of PyTorch's."""
+    return some(*x.shape).astype(str(x.dtype).removeprefix("torch."))
 
 
 # fmt: off
 # Arithmetic
 
-PAIRS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
-    ((3, 4), (3, 4)),
-    ((3, 4), (4,)),
-    ((4,), (3, 4)),
-    ((3, 1), (1, 4)),
-    ((2, 3, 4), (3, 1)),
-    ((1, 3, 1), (2, 1, 4)),
-    ((), (3, 4)),
-    ((3, 4), ()),
-    ((), ()),
-    ((1,), (1, 1)),
-    ((0, 4), (4,)),
-]
+enter("add", real, real)
+enter("subtract", real, real)
+enter("multiply", real, real)
+enter("divide", real, nonzero)
+enter("power", positive, nonzero, torch=lambda x, y: x**y)
+enter("negative", real)
+enter("square", real)
 
-for left, right in PAIRS:
-    shapes = f"{left} and {right}"
-    enter(f"add, {shapes}", lambda x, y: x + y, real(*left), real(*right), torch=SAME)
-    enter(f"subtract, {shapes}", lambda x, y: x - y, real(*left), real(*right), torch=SAME)
-    enter(f"multiply, {shapes}", lambda x, y: x * y, real(*left), real(*right), torch=SAME)
-    enter(f"divide, {shapes}", lambda x, y: x / y, real(*left), positive(*right), torch=SAME)
-    enter(f"power, {shapes}", lambda x, y: x**y, positive(*left), real(*right), torch=SAME)
 
-enter("add, number on the right", lambda x: x + 2.5, real(3, 4), torch=SAME)
-enter("add, number on the left", lambda x: 2.5 + x, real(3, 4), torch=SAME)
-enter("add, the same twice", lambda x: x + x, real(3, 4), torch=SAME)
-enter("subtract, number on the right", lambda x: x - 2, real(3, 4), torch=SAME)
-enter("subtract, number on the left", lambda x: 2 - x, real(3, 4), torch=SAME)
-enter("subtract, the same twice", lambda x: x - x, real(3, 4), torch=SAME)
-enter("multiply, number on the right", lambda x: x * 2.5, real(3, 4), torch=SAME)
-enter("multiply, number on the left", lambda x: 3 * x, real(3, 4), torch=SAME)
-enter("multiply, the same twice", lambda x: x * x, real(3, 4), torch=SAME)
-enter("multiply, array on the left", lambda x: like(x) * x, real(3, 4),
-      torch=lambda x: torch.from_numpy(like(np.empty((3, 4)))) * x)
-enter("divide, number on the right", lambda x: x / 2.5, real(3, 4), torch=SAME)
-enter("divide, number on the left", lambda x: 2 / x, positive(3, 4), torch=SAME)
-enter("divide, the same twice", lambda x: x / x, positive(3, 4), torch=SAME)
-enter("divide, negative denominator", lambda x, y: x / y, real(3, 4), given([-2, -1, 0.5, 3]),
-      torch=SAME)
-for exponent in (-1.5, -1, 0, 0.5, 1, 2, 3):
-    enter(f"power, number {exponent}", lambda x, n=exponent: x**n, positive(3, 4), torch=SAME)
-enter("power, cube of negative numbers", lambda x: x**3, real(3, 4), torch=SAME)
-enter("power, inverse of negative numbers", lambda x: x**-1, real(3, 4), torch=SAME)
-enter("power, cube at 0", lambda x: x**3, given([0, -1, 2]), torch=SAME)
-enter("power, number as base", lambda x: 2**x, real(3, 4), torch=SAME)
-enter("power, base 0", lambda x, y: x**y, given([[0.0], [1]]), given([3, 4]),
-      smooth=False)  # no difference quotient, since (-1e-6) ** 3.1 is NaN, as PyTorch's is here
-enter("power, the same twice", lambda x: x**x, positive(3, 4), torch=SAME)
-enter("negative", lambda x: -x, real(3, 4), torch=SAME)
-enter("negative of 0-d", lambda x: -x, real(), torch=SAME)
-enter("square", lambda x: np.square(x), real(3, 4), torch=lambda x: torch.square(x))
-enter("square at 0", lambda x: x**2, given([0.0, 1]), torch=SAME)
+def beside(sign: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator between a tensor and a number on either side."""
+    return lambda x, n, left: sign(n, x) if left else sign(x, n)
+
+
+enter("add, a number", real, f=beside(operator.add), n=[-2, 0, 2.5], left=BOTH)
+enter("subtract, a number", real, f=beside(operator.sub), n=[-2, 0, 2.5], left=BOTH)
+enter("multiply, a number", real, f=beside(operator.mul), n=[-2, 0, 2.5], left=BOTH)
+enter("divide, a number", nonzero, f=beside(operator.truediv), n=[-2, 2.5], left=BOTH)
+enter("power, a number as base", positive, f=lambda x, n: n**x, n=[0.5, 1, 2, 3.0])
+enter("power, a number as exponent", positive, f=lambda x, n: x**n, n=[-1.5, 0.5, 2.5])
+enter("power, a natural exponent", real, f=lambda x, n: x**n, n=[0, 1, 2, 3, 3.0])
+enter("power, a negative exponent", nonzero, f=lambda x, n: x**n, n=[-1, -2, -3.0])
+
+place("x + x", lambda x: x + x, some(3, 4))
+place("x - x", lambda x: x - x, some(3, 4))
+place("x * x", lambda x: x * x, some(3, 4))
+place("x / x", lambda x: x / x, some(3, 4))
+place("x ** x", lambda x: x**x, [0.3, 1, 2])
+place("+x", lambda x: +x, some(3, 4))
+place("power, exponent 0", lambda x, y: x**y, [0.5, 1, 3], [0, 0, 0],
+      torch=lambda x, y: (y * x.log()).exp())  # PyTorch's own has no ∂²/∂y∂x there
+place("multiply, an array on the left", lambda x: like(x) * x, some(3, 4),
+      torch=lambda x: torch.from_numpy(like(x)) * x)
+place("power, 0 as base", lambda x, y: x**y, [[0], [1]], [3, 4],
+      torch=None, smooth=False)  # (-1e-6) ** 3.1 is NaN, and so is PyTorch's second derivative
 
 # Functions of one variable
 
-for shape in ((3, 4), (), (2, 1, 3)):
-    enter(f"exp of {shape}", lambda x: F.exp(x), real(*shape), torch=lambda x: x.exp())
-    enter(f"log of {shape}", lambda x: F.log(x), positive(*shape), torch=lambda x: x.log())
-    enter(f"log1p of {shape}", lambda x: np.log1p(x), positive(*shape), torch=lambda x: x.log1p())
-    enter(f"sqrt of {shape}", lambda x: F.sqrt(x), positive(*shape), torch=lambda x: x.sqrt())
-    enter(f"tanh of {shape}", lambda x: F.tanh(x), real(*shape), torch=lambda x: x.tanh())
-    enter(f"sin of {shape}", lambda x: np.sin(x), real(*shape), torch=lambda x: x.sin())
-    enter(f"cos of {shape}", lambda x: np.cos(x), real(*shape), torch=lambda x: x.cos())
-    enter(f"abs of {shape}", lambda x: F.abs(x), real(*shape), torch=lambda x: x.abs())
-    enter(f"sign of {shape}", lambda x: np.sign(x), real(*shape), torch=lambda x: x.sign())
-enter("log1p of nearly -1", lambda x: x.log1p(), given([-0.9, -0.5, 0]), torch=SAME)
-enter("abs at 0", lambda x: abs(x), given([0.0, -1, 1]), torch=SAME, smooth=False)
-enter("sign at 0", lambda x: np.sign(x) * x, given([0.0, -1, 1]), torch=lambda x: x.sign() * x,
-      smooth=False)
+enter("exp", real)
+enter("log", positive)
+enter("log1p", positive)
+enter("sqrt", positive)
+enter("tanh", real)
+enter("sin", real)
+enter("cos", real)
+enter("abs", real, kinks=True)
+enter("sign", real, kinks=True)
+place("log1p of nearly -1", lambda x: x.log1p(), [-0.9, -0.5, 0])
+place("abs, as Python's function", lambda x: abs(x), some(3, 4))
 
 # Choices
 
-TIES = given([[1, 2, 3], [0, 0, 0]]), given([[1, 3, 2], [0, -1, 1]])
-
-for name, ours, theirs in (
-    ("maximum", lambda x, y: F.maximum(x, y), lambda x, y: torch.maximum(x, y)),
-    ("minimum", lambda x, y: F.minimum(x, y), lambda x, y: torch.minimum(x, y)),
-):
-    for left, right in PAIRS:
-        enter(f"{name}, {left} and {right}", ours, *apart(left, right), torch=theirs)
-    enter(f"{name}, with ties", ours, *TIES, torch=theirs, smooth=False)
-    enter(f"{name}, the same twice", lambda x, f=ours: f(x, x), real(3, 4),
-          torch=lambda x, f=theirs: f(x, x))
-enter("maximum, number on the right", lambda x: np.maximum(x, 0.05), real(3, 4),
-      torch=lambda x: x.clamp(min=0.05))
-enter("maximum, number on the left", lambda x: F.maximum(0.05, x), real(3, 4),
-      torch=lambda x: x.clamp(min=0.05))
-enter("minimum, number on the right", lambda x: F.minimum(x, -0.05), real(3, 4),
-      torch=lambda x: x.clamp(max=-0.05))
-enter("minimum, number on the left", lambda x: F.minimum(-0.05, x), real(3, 4),
-      torch=lambda x: x.clamp(max=-0.05))
-
-CHOICE = np.array([[True, False, True, False], [False] * 4, [True, True, False, True]])
-
-for left, right in ((3, 4), (3, 4)), ((4,), (3, 1)), ((), (3, 4)), ((2, 3, 4), ()), ((0, 3, 4), ()):
-    enter(f"where, {left} and {right}", lambda x, y: F.where(CHOICE, x, y), real(*left),
-          real(*right), torch=lambda x, y: torch.where(torch.from_numpy(CHOICE), x, y))
-enter("where, numbers", lambda x: np.where(CHOICE, x, 0.5) * F.where(CHOICE, -2, x), real(4),
-      torch=lambda x: torch.where(torch.from_numpy(CHOICE), x, 0.5)
-      * torch.where(torch.from_numpy(CHOICE), -2, x))
-enter("where, a condition that broadcasts", lambda x, y: F.where(CHOICE[:, :1], x, y),
-      real(2, 1, 4), real(1), torch=lambda x, y: torch.where(torch.from_numpy(CHOICE[:, :1]), x, y))
-enter("where, a condition of x", lambda x: F.where(x > 0, x.exp(), x * x), real(3, 4),
-      torch=lambda x: torch.where(x > 0, x.exp(), x * x))
+enter("maximum", real, other, kinks=True)
+enter("minimum", real, other, kinks=True)
+# A tie goes to the number, as in this text, though not in PyTorch's clamp.
+enter("maximum, a number", real, f=beside(lambda x, y: F.maximum(x, y)), kinks=True,
+      torch=lambda x, n, left: torch.where(x > n, x, n), n=[0, 1, -0.5], left=BOTH)
+enter("minimum, a number", real, f=beside(lambda x, y: F.minimum(x, y)), kinks=True,
+      torch=lambda x, n, left: torch.where(x < n, x, n), n=[0, 1, -0.5], left=BOTH)
+enter("where", nonzero, real, real, f=lambda c, x, y: F.where(c > 0, x, y),
+      torch=lambda c, x, y: torch.where(c > 0, x, y))
+place("maximum, the same twice", lambda x: np.maximum(x, x), some(3, 4),
+      torch=lambda x: torch.maximum(x, x))
+place("where, numbers", lambda x: np.where(x > 1, x, 0.5) * F.where(x > 0, -2, x), some(3, 4),
+      torch=lambda x: torch.where(x > 1, x, 0.5) * torch.where(x > 0, -2, x))
 
 # Products
 
-for left, right in (
-    ((4,), (4,)),
-    ((4,), (4, 3)),
-    ((3, 4), (4,)),
-    ((3, 4), (4, 2)),
-    ((3, 1), (1, 2)),
-    ((1, 4), (4, 1)),
-    ((4,), (2, 4, 3)),
-    ((2, 3, 4), (4,)),
-    ((2, 3, 4), (4, 5)),
-    ((3, 4), (2, 4, 5)),
-    ((2, 3, 4), (2, 4, 5)),
-    ((1, 3, 4), (2, 4, 5)),
-    ((2, 1, 3, 4), (5, 4, 2)),
-    ((2, 3, 1, 4), (3, 4, 1)),
-    ((4,), (2, 5, 4, 3)),
-    ((0, 4), (4, 2)),
-):
-    enter(f"matmul, {left} and {right}", lambda x, y: x @ y, real(*left), real(*right), torch=SAME)
-enter("matmul, with its own transpose", lambda x: x @ x.T, real(3, 4), torch=SAME)
-enter("matmul, array on the left", lambda x: np.arange(6, dtype=x.dtype).reshape(2, 3) @ x,
-      real(3, 4), torch=lambda x: torch.arange(6.0, dtype=x.dtype).reshape(2, 3) @ x)
-for shape in (3, 4), (5,), ():
-    enter(f"vdot of {shape}", lambda x, y: F.vdot(x, y), real(*shape), real(*shape),
-          torch=lambda x, y: (x * y).sum())
-    enter(f"sum_of_squares of {shape} and others", F.sum_of_squares,
-          real(*shape), real(4), real(2, 3), torch=lambda *xs: sum((x * x).sum() for x in xs))
-    enter(f"sum_of_squares of {shape}", lambda x: F.sum_of_squares(x), real(*shape),
-          torch=lambda x: x.square().sum())
-enter("vdot, the same twice", lambda x: np.vdot(x, x), real(3, 4), torch=lambda x: (x * x).sum())
+enter("matmul", real, at=products())
+enter("vdot", real, at=alike(2), torch=lambda x, y: (x * y).sum())
+enter("sum_of_squares", real, real, real, torch=lambda *xs: sum((x * x).sum() for x in xs))
+place("matmul, with its own transpose", lambda x: x @ x.T, some(3, 4))
+place("matmul, an array on the left", lambda x: like(x).T @ x, some(3, 4),
+      torch=lambda x: torch.from_numpy(like(x)).T @ x)
+place("vdot, the same twice", lambda x: np.vdot(x, x), some(3, 4), torch=lambda x: (x * x).sum())
 
 # Reductions
 
 
-def enter_reduction(name: str, draw: Draw, how: str, torch_name: str = "", **more: Any) -> None:
-    """The function of F of this name and the method of PyTorch's tensors."""
+def reduced(method: str) -> Callable[..., Any]:
+    """What reduces PyTorch's tensors, along NumPy's axes."""
 
-    def theirs(x: Any) -> Any:
-        dims = tuple(range(x.ndim)) if more["axis"] is None else more["axis"]
-        correction = {"correction": more.get("ddof", 0)} if name == "var" else {}
-        method = getattr(x, torch_name or name)
-        return method(dim=dims, keepdim=more["keepdims"], **correction)
+    def theirs(x: Any, axis: Any, keepdims: bool, ddof: int | None = None) -> Any:
+        along = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        dims = (0, *(1 + a % x.ndim for a in along))  # one more, since no axes would mean all
+        correction = {} if ddof is None else {"correction": ddof}
+        result = getattr(x[None], method)(dim=dims, keepdim=keepdims, **correction)
+        return result[0] if keepdims else result
 
-    enter(f"{name} {how}", lambda x: getattr(F, name)(x, **more), draw, torch=theirs)
+    return theirs
 
 
-for shape, axis in (
-    ((3, 4), None),
-    ((3, 4), 0),
-    ((3, 4), -1),
-    ((2, 3, 4), 1),
-    ((2, 3, 4), (0, 2)),
-    ((2, 3, 4), (-1, 0)),
-    ((2, 3, 4), (-2,)),
-    ((2, 1, 4), 1),
-    ((1, 1), None),
-    ((), None),
-):
-    for keepdims in False, True:
-        how = f"of {shape} over {axis}" + (" with keepdims" if keepdims else "")
-        enter_reduction("sum", real(*shape), how, axis=axis, keepdims=keepdims)
-        enter_reduction("mean", real(*shape), how, axis=axis, keepdims=keepdims)
-        enter_reduction("max", distinct(*shape), how, "amax", axis=axis, keepdims=keepdims)
-        enter_reduction("min", distinct(*shape), how, "amin", axis=axis, keepdims=keepdims)
-        if shape:
-            enter_reduction("var", real(*shape), how, axis=axis, keepdims=keepdims)
-enter_reduction("var", real(3, 4), "of (3, 4), unbiased", axis=0, keepdims=False, ddof=1)
-enter("sum over no axis", lambda x: x.sum(axis=()) * x, real(3, 4), torch=lambda x: x * x)
-enter("sum of nothing", lambda x: np.sum(x, axis=0), real(0, 4), torch=lambda x: x.sum(0))
-TIED = given([[1, 3, 3], [2, 2, 2]])
-enter("max, with ties", lambda x: F.max(x, axis=1), TIED, torch=lambda x: x.amax(1), smooth=False)
-enter("min, with ties", lambda x: F.min(x, axis=1), TIED, torch=lambda x: x.amin(1), smooth=False)
-enter("max of everything, with ties", lambda x: np.max(x), TIED, torch=lambda x: x.amax((0, 1)),
-      smooth=False)
+enter("sum", real, axis=axes, keepdims=BOTH, torch=reduced("sum"))
+enter("mean", real, axis=axes_with_elements, keepdims=BOTH, torch=reduced("mean"))
+enter("var", real, at=alike(empty=False), axis=lambda shape: axes_with_elements(shape, least=2),
+      keepdims=BOTH, ddof=[0, 1], torch=reduced("var"))
+enter("max", real, axis=axes_with_elements, keepdims=BOTH, torch=reduced("amax"), kinks=True)
+enter("min", real, axis=axes_with_elements, keepdims=BOTH, torch=reduced("amin"), kinks=True)
+place("var of single elements", lambda x: x.var(axis=1), some(3, 1),
+      torch=lambda x: x.var(1, correction=0))
 
 # Shapes and types
 
-for shape in (2, 6), (-1,), (4, 1, 3), (2, -1):
-    enter(f"reshape to {shape}", lambda x, s=shape: F.reshape(x, s), real(3, 4),
-          torch=lambda x, s=shape: x.reshape(s))
-enter("reshape to 0-d", lambda x: x.reshape(()), real(1, 1), torch=SAME)
-enter("reshape of 0-d", lambda x: np.reshape(x, (1, 1)), real(), torch=lambda x: x.reshape(1, 1))
-enter("transpose", lambda x: F.transpose(x), real(3, 4), torch=lambda x: x.T)
-for axes in (2, 0, 1), (1, 2, 0), (0, -1, 1), (-1, 0, -2), (0, 1, 2):
-    enter(f"transpose by {axes}", lambda x, a=axes: np.transpose(x, a), real(2, 3, 4),
-          torch=lambda x, a=axes: x.permute(a))
-enter("swapaxes", lambda x: x.swapaxes(0, -1), real(2, 3, 4), torch=SAME)
-enter("expand_dims", lambda x: F.expand_dims(x, -1) * F.expand_dims(x, 1), real(3, 4),
-      torch=lambda x: x.unsqueeze(-1) * x.unsqueeze(1))
-enter("squeeze", lambda x: F.squeeze(x), real(1, 3, 1), torch=lambda x: x.squeeze())
-enter("squeeze of one axis", lambda x: F.squeeze(x, -1), real(1, 3, 1),
-      torch=lambda x: x.squeeze(-1))
-for shape, wide in ((4,), (3, 4)), ((3, 1), (2, 3, 4)), ((), (3,)), ((1, 3, 1), (2, 3, 1)):
-    enter(f"broadcast {shape} to {wide}", lambda x, s=wide: F.broadcast_to(x, s), real(*shape),
-          torch=lambda x, s=wide: x.broadcast_to(s))
-enter("broadcast to the same shape", lambda x: np.broadcast_to(x, (3, 4)), real(3, 4),
-      torch=lambda x: x * 1)
-enter("astype of more digits and back", lambda x: (x.astype(np.longdouble) ** 3).astype(x.dtype),
-      real(3, 4), torch=lambda x: x**3)
+enter("reshape", real, shape=another_shape, f=lambda x, shape: F.reshape(x, shape),
+      torch=lambda x, shape: x.reshape(shape))
+enter("transpose", real, f=lambda x, axes: F.transpose(x, axes),
+      axes=lambda shape: several_of(len(shape), least=len(shape)) | st.none(),
+      torch=lambda x, axes: x.permute(axes or tuple(range(x.ndim)[::-1])))
+enter("swapaxes", real, at=alike(min_dims=1), axis1=an_axis, axis2=an_axis,
+      torch=lambda x, axis1, axis2: x.swapaxes(axis1, axis2))
+enter("expand_dims", real, axis=lambda shape: one_of(len(shape) + 1),
+      torch=lambda x, axis: x.unsqueeze(axis))
+enter("squeeze", real, axis=lambda shape: axes(shape).filter(
+          lambda axis: axis is None or count_along(shape, axis) == 1),
+      torch=lambda x, axis: x.reshape(np.squeeze(np.empty(x.shape), axis).shape))
+enter("broadcast_to", real, at=alike(max_dims=3), shape=wider,
+      torch=lambda x, shape: x.broadcast_to(shape))
+enter("astype", real, f=lambda x: (x.astype(np.longdouble) ** 3).astype(x.dtype),
+      torch=lambda x: x**3)
+place("astype of fewer digits and back", lambda x: (x.astype(np.float16) ** 3).astype(x.dtype),
+      [0.5, -2, 1], torch=lambda x: (x.half() ** 3).to(x.dtype), smooth=False)
 
-# Indexing
-
-MASK = np.array([[True, False, True, True], [False] * 4, [False, True, False, True]])
-
-INDICES: dict[str, Any] = {
-    "an integer": 1,
-    "a negative integer": -1,
-    "a NumPy integer": np.int64(1),
-    "two integers": (1, -2),
-    "all integers": (1, 2, 0),
-    "a slice": slice(1, None),
-    "a slice with a step": (slice(None), slice(None, None, 2)),
-    "an empty slice": slice(2, 2),
-    "an ellipsis": (..., 0),
-    "nothing": (),
-    "a new axis": (slice(None), None),
-    "a new axis and an integer": (None, 1, ..., None),
-    "a list": [2, 0],
-    "an empty list": [],
-    "a list with repeats": [2, 0, 2, 2],
-    "negative positions": np.array([-1, 0, 2]),
-    "a matrix of positions": np.array([[0, 1], [2, 0]]),
-    "a 0-d array": np.array(1),
-    "pairs": ([0, 1, 1], [2, 0, 0]),
-    "pairs that broadcast": (np.array([[0], [2]]), np.array([1, 1, 3])),
-    "a slice and a list": (slice(None), [0, 0, 3]),
-    "a list and a slice": ([0, 2, 0], slice(1, 3)),
-    "lists apart from each other": ([0, 1, 1], slice(None), [1, 0, 0]),
-    "an integer beside a list": (1, [1, 0, 1]),
-    "a mask": MASK,
-    "a mask of rows": np.array([True, False, True]),
-    "a mask and an integer": (np.array([True, False, True]), 2),
-    "a mask of nothing": np.zeros((3, 4), bool),
-}
+# Indices
 
 
-def in_torch(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(map(in_torch, index))
-    return torch.from_numpy(index) if isinstance(index, np.ndarray) else index
+def places(x: Any, index: Any) -> Any:
+    """Where NumPy finds what an index asks for, if x is laid out flat."""
+    return torch.from_numpy(np.array(np.arange(x.numel()).reshape(x.shape)[index]))
 
 
-for name, index in INDICES.items():
-    enter(f"getitem, {name}", lambda x, i=index: x[i], real(3, 4, 2),
-          torch=lambda x, i=index: x[in_torch(i)])
-enter("getitem, a mask without elements", lambda x: x[np.zeros((0, 4), bool)], real(0, 4),
-      torch=lambda x: x[torch.zeros(0, 4, dtype=torch.bool)])
-enter("getitem, backwards", lambda x: x[::-1, ::-2], real(3, 4),
-      torch=lambda x: x.flip(0, 1)[:, ::2])
-enter("getitem, an integer and a list apart", lambda x: x[1, :, [1, 0, 1]], real(3, 4, 2),
-      torch=lambda x: x[1][:, [1, 0, 1]].T)  # NumPy puts the axis of the list first
-enter("getitem, row by row", lambda x: sum(row * row[0] for row in x), real(3, 4), torch=SAME)
+def put_back(x: Tensor, index: Any) -> Tensor:
+    """Zeros, and at the index what x has there."""
+    found = x[index]
+    return found.apply(primitives.scatter_add, found, index=index, shape=x.shape)
 
 
-def scattered(x: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
-    return x.apply(primitives.scatter_add, x, index=index, shape=shape)
+def put_back_in_torch(x: Any, index: Any) -> Any:
+    at, flat = places(x, index), x.flatten()
+    zeros = torch.zeros_like(flat)
+    return zeros.index_put((at,), flat[at], accumulate=True).reshape(x.shape)
 
 
-enter("scatter_add at a slice", lambda x: scattered(x, slice(1, 3), (4, 3)), real(2, 3),
-      torch=lambda x: torch.zeros(4, 3, dtype=x.dtype).index_add(0, torch.tensor([1, 2]), x))
-enter("scatter_add with repeats", lambda x: scattered(x, np.array([2, 0, 2]), (4, 2)), real(3, 2),
-      torch=lambda x: torch.zeros(4, 2, dtype=x.dtype).index_add(0, torch.tensor([2, 0, 2]), x))
+for index in slices_and_integers, positions, masks:
+    how = f"at {index.__name__}".replace("_", " ")
+    enter(f"getitem {how}", real, f=lambda x, index: x[index], index=index,
+          torch=lambda x, index: x.flatten()[places(x, index)])
+    enter(f"scatter_add {how}", real, f=put_back, torch=put_back_in_torch, index=index)
+place("getitem, an integer beside a slice backwards", lambda x: x[1, ::-1], some(2, 3, 3),
+      torch=lambda x: x[1].flip(0))
+place("getitem, a NumPy integer", lambda x: x[np.int64(1)], some(3, 4), torch=lambda x: x[1])
+place("getitem, an empty list", lambda x: x[[]], some(3, 4))
+place("getitem, row by row", lambda x: sum(row * row[0] for row in x), some(3, 4))
 
 # Joining
 
-for axis, shapes in (
-    (0, [(1, 3), (2, 3), (4, 3)]),
-    (1, [(2, 1), (2, 3), (2, 4)]),
-    (-1, [(2, 3, 1), (2, 3, 4)]),
-    (-2, [(2, 3, 2), (2, 1, 2)]),
-    (0, [(2,), (0,), (3,)]),
-):
-    enter(f"concatenate {shapes} along {axis}", lambda *xs, a=axis: F.concatenate(xs, axis=a),
-          *(real(*shape) for shape in shapes), torch=lambda *xs, a=axis: torch.cat(xs, a))
-enter("concatenate, flat", lambda x, y: np.concatenate([x, y], axis=None), real(2, 3), real(),
-      torch=lambda x, y: torch.cat([x.reshape(-1), y.reshape(-1)]))
-enter("concatenate, one twice, and an array", lambda x: F.concatenate([x, like(x), x]), real(2, 3),
-      torch=lambda x: torch.cat([x, torch.from_numpy(like(np.empty((2, 3)))), x]))
-for axis in 0, 1, -1, -2:
-    enter(f"stack along {axis}", lambda x, y, a=axis: F.stack([x, y, x], axis=a), real(2, 3),
-          real(2, 3), torch=lambda x, y, a=axis: torch.stack([x, y, x], a))
-enter("stack of 0-d", lambda x, y: np.stack([x, y]), real(), real(),
-      torch=lambda x, y: torch.stack([x, y]))
+enter("concatenate", real, at=joinable(), axis=joint,
+      f=lambda *xs, axis: F.concatenate(xs, axis),
+      torch=lambda *xs, axis: torch.cat(xs, axis))
+enter("concatenate, flat", real, real, real, f=lambda *xs: np.concatenate(xs, axis=None),
+      torch=lambda *xs: torch.cat([x.flatten() for x in xs]))
+enter("stack", real, at=alike(3), f=lambda *xs, axis: F.stack(xs, axis),
+      axis=lambda shape, *others: one_of(len(shape) + 1),
+      torch=lambda *xs, axis: torch.stack(xs, axis))
+place("concatenate, one twice, and an array", lambda x: np.concatenate([x, like(x), x]),
+      some(2, 3), torch=lambda x: torch.cat([x, torch.from_numpy(like(x)), x]))
 
 # Activations
 
-WITH_0 = given([[0, -1, 2, -0.5], [1, 0, 30, -30]])
+FAR = [[0, -1, 2, -0.5], [1, 0, 30, -30]]
 
-enter("relu", lambda x: F.relu(x), real(3, 4), torch=lambda x: TF.relu(x))
-enter("relu at 0", lambda x: F.relu(x), WITH_0, torch=lambda x: TF.relu(x), smooth=False)
-enter("leaky_relu", lambda x: F.leaky_relu(x), real(3, 4), torch=lambda x: TF.leaky_relu(x))
-enter("leaky_relu, slope 0.3, at 0", lambda x: F.leaky_relu(x, 0.3), WITH_0,
-      torch=lambda x: TF.leaky_relu(x, 0.3), smooth=False)
-for draw, where_ in (real(3, 4), ""), (WITH_0, " at 0"), (real(), " of 0-d"):
-    enter(f"sigmoid{where_}", lambda x: F.sigmoid(x), draw, torch=lambda x: TF.sigmoid(x))
-    # PyTorch's softplus calls itself the identity from 20 on, which is wrong in the ninth digit.
-    enter(f"softplus{where_}", lambda x: F.softplus(x), draw,
-          torch=lambda x: TF.softplus(x, threshold=40))
-for shape, axis in ((3, 4), -1), ((3, 4), 0), ((2, 3, 4), 1), ((4,), -1), ((3, 1), -1):
-    how = f"of {shape} along {axis}"
-    enter(f"softmax {how}", lambda x, a=axis: F.softmax(x, axis=a), real(*shape),
-          torch=lambda x, a=axis: TF.softmax(x, a))
-    enter(f"log_softmax {how}", lambda x, a=axis: F.log_softmax(x, axis=a), real(*shape),
-          torch=lambda x, a=axis: TF.log_softmax(x, a))
-    for keepdims in False, True:
-        enter(f"logsumexp {how}, keepdims={keepdims}",
-              lambda x, a=axis, k=keepdims: F.logsumexp(x, axis=a, keepdims=k), real(*shape),
-              torch=lambda x, a=axis, k=keepdims: x.logsumexp(a, k))
-enter("softmax, with ties", lambda x: F.softmax(x), TIED, torch=lambda x: TF.softmax(x, -1))
-enter("logsumexp, with ties", lambda x: F.logsumexp(x), TIED, torch=lambda x: x.logsumexp(-1))
-enter("logsumexp over everything", lambda x: F.logsumexp(x, axis=None), real(3, 4),
-      torch=lambda x: x.logsumexp((0, 1)))
-enter("logsumexp over everything with keepdims", lambda x: F.logsumexp(x, None, keepdims=True),
-      real(3, 4), torch=lambda x: x.logsumexp((0, 1), True))
+
+def softplus_in_torch(x: Any) -> Any:
+    """By default it calls itself the identity from 20 on, which is wrong in the ninth digit."""
+    return TF.softplus(x, threshold=40)
+
+
+enter("relu", real, kinks=True)
+enter("leaky_relu", real, kinks=True, negative_slope=[0.01, 0.3, 0, 2])
+enter("sigmoid", real)
+enter("softplus", real, torch=softplus_in_torch)
+enter("softmax", real, at=alike(min_dims=1), axis=an_axis_with_elements,
+      torch=lambda x, axis: x.softmax(axis))
+enter("log_softmax", real, at=alike(min_dims=1), axis=an_axis_with_elements,
+      torch=lambda x, axis: x.log_softmax(axis))
+enter("logsumexp", real, axis=axes_with_elements, keepdims=BOTH, torch=reduced("logsumexp"))
+place("sigmoid far from 0", lambda x: F.sigmoid(x), FAR, torch=lambda x: x.sigmoid())
+place("softplus far from 0", lambda x: F.softplus(x), FAR, torch=softplus_in_torch)
 
 # Losses
 
-LABELS = np.array([2, 0, 2])
-
-for reduction in "mean", "sum", "none":
-    for smoothing in 0.0, 0.2:
-        how = f"{reduction}, label_smoothing={smoothing}"
-        keywords = {"reduction": reduction, "label_smoothing": smoothing}
-        enter(f"cross_entropy of labels, {how}",
-              lambda x, k=keywords: F.cross_entropy(x, LABELS, **k), real(3, 4),
-              torch=lambda x, k=keywords: TF.cross_entropy(x, torch.from_numpy(LABELS), **k))
-        enter(f"cross_entropy of probabilities, {how}",
-              lambda x, y, k=keywords: F.cross_entropy(x, y, **k), real(3, 4), probabilities(3, 4),
-              torch=lambda x, y, k=keywords: TF.cross_entropy(x, y, **k))
-    enter(f"cross_entropy of one example, {reduction}",
-          lambda x, r=reduction: F.cross_entropy(x, 1, r), real(4),
-          torch=lambda x, r=reduction: TF.cross_entropy(x, torch.tensor(1), reduction=r))
-    enter(f"binary_cross_entropy_with_logits, {reduction}",
-          lambda x, y, r=reduction: F.binary_cross_entropy_with_logits(x, y, r), real(3, 4),
-          between_0_and_1(3, 4),
-          torch=lambda x, y, r=reduction: TF.binary_cross_entropy_with_logits(x, y, reduction=r))
-    enter(f"mse_loss, {reduction}", lambda x, y, r=reduction: F.mse_loss(x, y, r), real(3, 4),
-          real(3, 4), torch=lambda x, y, r=reduction: TF.mse_loss(x, y, reduction=r))
-    enter(f"hinge_loss, {reduction}",
-          lambda x, r=reduction: F.hinge_loss(x, np.sign(like(x)), r), real(3, 4),
-          torch=lambda x, r=reduction: torch_hinge_loss(x, r))
-enter("binary_cross_entropy_with_logits at 0",
-      lambda x: F.binary_cross_entropy_with_logits(x, np.array([[0.0, 1, 0, 1], [1, 0, 1, 0]])),
-      WITH_0, torch=lambda x: TF.binary_cross_entropy_with_logits(
-          x, torch.tensor([[0.0, 1, 0, 1], [1, 0, 1, 0]], dtype=x.dtype)))
-enter("cross_entropy with ties", lambda x: F.cross_entropy(x, LABELS[:2]), TIED,
-      torch=lambda x: TF.cross_entropy(x, torch.from_numpy(LABELS[:2])))
+enter("cross_entropy", real, at=alike(min_dims=1, max_dims=2, empty=False), target=labels,
+      reduction=REDUCTIONS, label_smoothing=[0, 0.2, 1],
+      torch=lambda x, target, **how: TF.cross_entropy(x, torch.tensor(target), **how))
+enter("cross_entropy of probabilities", real, distribution,
+      at=alike(2, min_dims=1, max_dims=2, empty=False), reduction=REDUCTIONS,
+      label_smoothing=[0, 0.2, 1])
+enter("binary_cross_entropy_with_logits", real, fraction, at=alike(2, empty=False),
+      reduction=REDUCTIONS)
+enter("mse_loss", real, real, at=alike(2, empty=False), reduction=REDUCTIONS)
+enter("hinge_loss", real, at=alike(empty=False), kinks=True, target=signs, reduction=REDUCTIONS,
+      torch=lambda x, target, reduction: reduced_in_torch(
+          TF.relu(1 - x * torch.tensor(target)), reduction))
+BITS = [[0, 1, 0, 1], [1, 0, 1, 0]]
+place("binary_cross_entropy_with_logits far from 0",
+      lambda x: F.binary_cross_entropy_with_logits(x, BITS), FAR,
+      torch=lambda x: TF.binary_cross_entropy_with_logits(x, torch.tensor(BITS, dtype=x.dtype)))
 
 
-def torch_hinge_loss(x: Any, reduction: str) -> Any:
-    """PyTorch's hinge_embedding_loss is another one."""
-    losses = (1 - x * torch.from_numpy(np.sign(like(np.empty(x.shape))))).clamp(min=0)
+def reduced_in_torch(losses: Any, reduction: str) -> Any:
     return losses if reduction == "none" else getattr(losses, reduction)()
 
 
 # Layers
 
-enter("linear", lambda x, w, b: F.linear(x, w, b), real(3, 4), real(4, 2), real(2),
-      torch=lambda x, w, b: TF.linear(x, w.T, b))
-enter("linear without bias", lambda x, w: F.linear(x, w), real(3, 4), real(4, 2),
-      torch=lambda x, w: TF.linear(x, w.T))
-enter("linear of one example", lambda x, w, b: F.linear(x, w, b), real(4), real(4, 2), real(2),
-      torch=lambda x, w, b: TF.linear(x, w.T, b))
-enter("linear of many axes", lambda x, w, b: F.linear(x, w, b), real(2, 3, 4), real(4, 5), real(5),
-      torch=lambda x, w, b: TF.linear(x, w.T, b))
 
-for shape in (5, 3), (2, 3, 4), (2, 3, 2, 2):
-    enter(f"batch_norm of {shape}, training",
-          lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
-          real(*shape), real(3), real(3),
-          torch=lambda x, w, b: TF.batch_norm(x, None, None, w, b, training=True))
-    enter(f"batch_norm of {shape}, training, with running estimates",
-          lambda x, w, b: F.batch_norm(x, *estimates(x), w, b, training=True),
-          real(*shape), real(3), real(3),
-          torch=lambda x, w, b: TF.batch_norm(x, None, None, w, b, training=True))
-    enter(f"batch_norm of {shape}, eval",
-          lambda x, w, b: F.batch_norm(x, *estimates(x), w, b, eps=0.01),
-          real(*shape), real(3), real(3),
-          torch=lambda x, w, b: TF.batch_norm(x, *torch_estimates(), w, b, eps=0.01))
-enter("batch_norm, training, without weight and bias",
-      lambda x: F.batch_norm(x, None, None, training=True), real(5, 3),
-      torch=lambda x: TF.batch_norm(x, None, None, training=True))
-enter("batch_norm, training, without weight",
-      lambda x, b: F.batch_norm(x, None, None, None, b, training=True), real(5, 3), real(3),
-      torch=lambda x, b: TF.batch_norm(x, None, None, torch.ones_like(b), b, training=True))
-enter("batch_norm, training, without bias",
-      lambda x, w: F.batch_norm(x, None, None, w, training=True), real(5, 3), real(3),
-      torch=lambda x, w: TF.batch_norm(x, None, None, w, training=True))
-enter("batch_norm, eval, without weight and bias",
-      lambda x: F.batch_norm(x, *estimates(x)), real(5, 3),
-      torch=lambda x: TF.batch_norm(x, *torch_estimates()))
-enter("batch_norm, eval, without estimates", lambda x: F.batch_norm(x, None, None), real(5, 3),
-      torch=lambda x: TF.batch_norm(x, None, None, training=True))
+def normed(x: Tensor, weight: Tensor, bias: Tensor, scale: bool, shift: bool, known: bool,
+           **how: Any) -> Tensor:
+    """Batch norm with or without weight, bias and running estimates."""
+    running = map(Tensor, estimates(x)) if known else (None, None)
+    return F.batch_norm(x, *running, weight if scale else None, bias if shift else None, **how)
 
 
-def estimates(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Running mean and variance of three features."""
-    return (
-        Tensor(np.array([0.1, -0.2, 0.3], dtype=x.dtype)),
-        Tensor(np.array([0.5, 1, 2], dtype=x.dtype)),
-    )
+def normed_in_torch(x: Any, weight: Any, bias: Any, scale: bool, shift: bool, known: bool,
+                    training: bool, eps: float) -> Any:
+    running = map(torch.from_numpy, estimates(x.detach().numpy())) if known else (None, None)
+    return TF.batch_norm(x, *running, weight if scale else torch.ones_like(weight),
+                         bias if shift else None, training=training or not known, eps=eps)
 
 
-def torch_estimates() -> tuple[Any, Any]:
-    double = {"dtype": torch.float64}
-    return torch.tensor([0.1, -0.2, 0.3], **double), torch.tensor([0.5, 1, 2], **double)
+def estimates(x: Any) -> tuple[Array, Array]:
+    """Running mean and variance of the features."""
+    n = x.shape[1]
+    return np.linspace(-0.2, 0.3, n, dtype=x.dtype), np.linspace(0.5, 2, n, dtype=x.dtype)
 
 
-def torch_dropout(x: Any, mask: Array, scale: float) -> Any:
+def dropped_in_torch(x: Any, p: float, mask: Array, training: bool, mode: str = "inverted") -> Any:
     """PyTorch takes no mask."""
-    return x * torch.from_numpy(mask) * scale
+    if not training:
+        return x if mode == "inverted" else x * (1 - p)
+    return x * torch.tensor(mask) / (1 - p if mode == "inverted" else 1)
 
 
-enter("dropout, inverted", lambda x: F.dropout(x, 0.2, mask=MASK), real(3, 4),
-      torch=lambda x: torch_dropout(x, MASK, 1.25))
-enter("dropout, vanilla", lambda x: F.dropout(x, 0.2, mode="vanilla", mask=MASK), real(3, 4),
-      torch=lambda x: torch_dropout(x, MASK, 1))
-enter("dropout, inverted, eval", lambda x: F.dropout(x, 0.2, training=False), real(3, 4),
-      torch=lambda x: TF.dropout(x, 0.2, training=False))
-enter("dropout, vanilla, eval", lambda x: F.dropout(x, 0.2, training=False, mode="vanilla"),
-      real(3, 4), torch=lambda x: x * 0.8)
-enter("dropout, a mask that broadcasts", lambda x: F.dropout(x, 0.5, mask=MASK[:, 3:]), real(3, 4),
-      torch=lambda x: torch_dropout(x, MASK[:, 3:], 2))
-enter("dropconnect", lambda x, w: x @ F.dropconnect(w, 0.2, mask=MASK), real(2, 3), real(3, 4),
-      torch=lambda x, w: x @ torch_dropout(w, MASK, 1.25))
-enter("dropconnect, eval", lambda w: F.dropconnect(w, 0.2, training=False), real(3, 4),
-      torch=lambda w: w * 1)
+enter("linear", real, at=layers(), torch=lambda x, w, b: TF.linear(x, w.T, b))
+enter("linear, without bias", real, at=layers(), f=lambda x, w, b: F.linear(x, w),
+      torch=lambda x, w, b: TF.linear(x, w.T))
+enter("batch_norm", distant, real, real, at=batches(), f=normed, torch=normed_in_torch,
+      scale=BOTH, shift=BOTH, known=BOTH, training=BOTH, eps=[1e-5, 0.1])
+enter("dropout", real, p=[0, 0.2, 0.5], training=BOTH, mode=["inverted", "vanilla"],
+      mask=mask_for, torch=dropped_in_torch)
+enter("dropconnect", real, p=[0, 0.2, 0.5], training=BOTH, mask=mask_for, torch=dropped_in_torch)
 
 # Penalties
 
-enter("l1_penalty", lambda w: F.l1_penalty(w, 0.3), real(3, 4), torch=lambda w: 0.3 * w.abs().sum())
-enter("l1_penalty at 0", lambda w: F.l1_penalty(w, 0.3), WITH_0,
-      torch=lambda w: 0.3 * w.abs().sum(), smooth=False)
-enter("l1_penalty, one strength", lambda w, v: F.l1_penalty([w, v], 0.3), real(3, 4), real(4, 2),
-      torch=lambda w, v: 0.3 * (w.abs().sum() + v.abs().sum()))
-enter("l1_penalty, one for each", lambda w, v: F.l1_penalty([w, v], [0.3, 2]), real(3, 4),
-      real(4, 2), torch=lambda w, v: 0.3 * w.abs().sum() + 2 * v.abs().sum())
-enter("l2_penalty", lambda w: F.l2_penalty(w, 0.3), real(3, 4),
+enter("l1_penalty", real, real, kinks=True, beta=[0.3, [0, 2]],
+      f=lambda *ws, beta: F.l1_penalty(ws, beta),
+      torch=lambda *ws, beta: sum(w.abs().sum() * b for w, b in zip(ws, np.broadcast_to(beta, 2))))
+enter("l2_penalty", real, real, alpha=[0.3, [0, 2]],
+      f=lambda *ws, alpha: F.l2_penalty(ws, alpha),
+      torch=lambda *ws, alpha: sum(
+          w.square().sum() * a / 2 for w, a in zip(ws, np.broadcast_to(alpha, 2))))
+place("l1_penalty of one tensor", lambda w: F.l1_penalty(w, 0.3), some(3, 4),
+      torch=lambda w: 0.3 * w.abs().sum())
+place("l2_penalty of one tensor", lambda w: F.l2_penalty(w, 0.3), some(3, 4),
       torch=lambda w: 0.15 * w.square().sum())
-enter("l2_penalty, one strength", lambda w, v: F.l2_penalty([w, v], 0.3), real(3, 4), real(4, 2),
-      torch=lambda w, v: 0.15 * (w.square().sum() + v.square().sum()))
-enter("l2_penalty, one for each", lambda w, v: F.l2_penalty([w, v], [0.3, 2]), real(3, 4),
-      real(4, 2), torch=lambda w, v: 0.15 * w.square().sum() + v.square().sum())
 
 # All together
 
@@ -596,13 +703,13 @@ def network(x: Tensor, w1: Tensor, gamma: Tensor, beta: Tensor, w2: Tensor) -> T
     return loss + F.l2_penalty([w1, w2], 0.1) + F.l1_penalty(w1, 0.2)
 
 
-def torch_network(x: Any, w1: Any, gamma: Any, beta: Any, w2: Any) -> Any:
+def network_in_torch(x: Any, w1: Any, gamma: Any, beta: Any, w2: Any) -> Any:
     hidden = TF.relu(TF.batch_norm(x @ w1, None, None, gamma, beta, training=True))
-    logits = torch_dropout(hidden, BATCH_MASK, 2) @ w2
+    logits = dropped_in_torch(hidden, 0.5, BATCH_MASK, training=True) @ w2
     penalty = 0.05 * (w1.square().sum() + w2.square().sum()) + 0.2 * w1.abs().sum()
     return TF.cross_entropy(logits, torch.from_numpy(BATCH_LABELS)) + penalty
 
 
-enter("a network", network, real(6, 5), real(5, 4), positive(4), real(4), real(4, 3),
-      torch=torch_network)
+place("a network", network, some(6, 5), some(5, 4), some(4), some(4), some(4, 3),
+      torch=network_in_torch)
 # fmt: on

@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how many random programs to compare with PyTorch (default: 200)",
     )
+    parser.addoption(
+        "--examples",
+        type=int,
+        default=20,
+        metavar="N",
+        help="how many samples of each function of the catalogue a test draws (default: 20)",
+    )
 
 
 @pytest.fixture

@@ -253,7 +253,12 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
-        place = tuple(part for part in parts if part is not None)  # Dask assigns to no new axis
+        # Dask assigns to no new axis, and beside an integer ::-1 reverses a wrong one.
+        place = tuple(
+            slice(part, part + 1 or None) if type(part) is int else part
+            for part in parts
+            if part is not None
+        )
         out[place] = g.reshape(out[place].shape)
     else:
         np.add.at(out, index, g)  # an index array may name an element more than once
