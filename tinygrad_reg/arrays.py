@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import primitives
-from .errors import from_front
+from .errors import from_front, several, sizes
 from .scope import composite
-from .tensor import Axis, Operand, Tensor, apply, array_functions, as_shape, as_tensor
+from .tensor import Axis, Operand, Tensor, apply, array_functions, as_tensor
 
 
 def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
@@ -29,8 +29,7 @@ def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
 
 def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
     """Join along an axis that exists; with None, as flat arrays."""
-    if len(arrays) == 0:
-        raise ValueError("concatenate: there are no arrays to join")
+    arrays = several("concatenate", "arrays to join", arrays)
     if axis is None:
         return concatenate([as_tensor(a).reshape(-1) for a in arrays])
     return apply(primitives.concatenate, *arrays, axis=axis)
@@ -39,9 +38,9 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
 @composite
 def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join along a new axis."""
-    if len(arrays) == 0:
-        raise ValueError("stack: there are no arrays to join")
-    return concatenate([expand_dims(a, axis) for a in arrays], axis)
+    tensors = [as_tensor(a) for a in several("stack", "arrays to join", arrays)]
+    axis = from_front("stack", axis, tensors[0].ndim + 1)
+    return concatenate([expand_dims(t, axis) for t in tensors], axis)
 
 
 def expand_dims(x: Operand, axis: int) -> Tensor:
@@ -66,7 +65,7 @@ def squeeze(x: Operand, axis: Axis = None) -> Tensor:
 
 def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     """Repeat x along new axes and along axes of size 1."""
-    x, shape = as_tensor(x), as_shape((shape,))
+    x, shape = as_tensor(x), sizes("broadcast_to: shape", shape)
     if len(shape) < x.ndim:
         raise ValueError(f"broadcast_to: shape {x.shape} has more axes than {shape}")
     return apply(primitives.broadcast_to, x, shape=shape)
@@ -82,9 +81,7 @@ def vdot(x: Operand, y: Operand) -> Tensor:
 
 def sum_of_squares(*arrays: Operand) -> Tensor:
     """Σ x² over all elements of all arrays: the squared norm, Euclidean or Frobenius."""
-    if not arrays:
-        raise ValueError("sum_of_squares: there are no arrays")
-    return apply(primitives.sum_of_squares, *arrays)
+    return apply(primitives.sum_of_squares, *several("sum_of_squares", "arrays", arrays))
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from .anomaly import inspect_gradient, inspect_sum
 from .errors import StaleValueError
 from .primitives import Array, Rule, Shape, broadcasting
-from .scope import Scope, current, here
+from .scope import Backward, Scope, current, here
 
 
 class Node(Protocol):
@@ -72,9 +72,7 @@ def sweep(
         if create_graph:
             check_fresh(node)
             out, arguments = node, node.inputs
-            inside = Scope("backward", node.scope, cause=node.number)
-            inside.inspects = False  # what rules compute is inspected here
-            outside = current.set(inside)
+            outside = current.set(Backward(node.scope, node.number))
         else:
             out, arguments = node._data, node.values
         metadata = node.metadata

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from .arrays import (
     vdot,
     where,
 )
-from .errors import at_least_zero, explained
+from .errors import COMPLAINTS, explained, flag, number, numbers, one_of, several, shown
 from .primitives import Array
 from .random import generator
 from .scope import composite
@@ -79,10 +79,26 @@ __all__ = [
 ]
 
 Reduction = Literal["mean", "sum", "none"]
+Mode = Literal["inverted", "vanilla"]
+REDUCTIONS, MODES = get_args(Reduction), get_args(Mode)
 
 # The methods of Tensor as functions, for those who prefer F.exp(x) to x.exp().
 exp, log, sqrt, tanh, abs = Tensor.exp, Tensor.log, Tensor.sqrt, Tensor.tanh, Tensor.abs
-sum, max, min = Tensor.sum, Tensor.max, Tensor.min
+
+
+def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Σ x along the axis."""
+    return as_tensor(x).sum(axis, keepdims)
+
+
+def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest along the axis; where several are equal they share the gradient."""
+    return as_tensor(x).max(axis, keepdims)
+
+
+def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest along the axis; where several are equal they share the gradient."""
+    return as_tensor(x).min(axis, keepdims)
 
 
 def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -108,7 +124,7 @@ def relu(x: Operand) -> Tensor:
 def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope · x; the derivative at 0 is the slope."""
     x = as_float(x)
-    return where(x > 0, x, float(negative_slope) * x)
+    return where(x > 0, x, number("leaky_relu: negative_slope", negative_slope) * x)
 
 
 @composite
@@ -154,14 +170,14 @@ def logsumexp(x: Operand, axis: int | None = -1, keepdims: bool = False) -> Tens
     top = bare(largest(x, axis))
     top = constant(np.where(np.isfinite(top), top, 0), name="max")
     total = (x - top).exp().sum(axis, keepdims=True).log() + top
-    return total if keepdims else squeeze(total, axis)
+    return total if flag("logsumexp: keepdims", keepdims) else squeeze(total, axis)
 
 
 def largest(x: Tensor, axis: int | None) -> Tensor:
     """The maximum along the axis as a constant: to shift by it cancels out, so that is exact."""
     try:
         return constant(x._data.max(axis=axis, keepdims=True), name="max")
-    except ValueError as error:
+    except COMPLAINTS as error:
         raise explained(error, np.max, [x._data], {"axis": axis}) from error
 
 
@@ -185,23 +201,25 @@ def cross_entropy(
     Logits may be huge, and -∞ for classes that are not the target.  The gradient with respect to
     the logits is (softmax - y) / n, which nobody wrote down: it comes out of the primitives.
 
-    Raises ValueError for shapes that do not fit, labels out of range and an empty mini-batch, and
-    TypeError for labels that are neither integers nor probabilities.
+    Raises ValueError for shapes that do not fit, labels out of range, probabilities below 0 (their
+    sum is not looked at) and an empty mini-batch, and TypeError for labels that are neither
+    integers nor probabilities.
     """
+    one_of("cross_entropy: reduction", reduction, REDUCTIONS)
+    smoothing = number("cross_entropy: label_smoothing", label_smoothing, "in [0, 1]")
     input = as_float(input)
-    if input.ndim not in (1, 2) or 0 in input.shape:
+    shape = input._data.shape
+    if len(shape) not in (1, 2) or 0 in shape:
         raise ValueError(
             f"cross_entropy: the logits must be (n, classes) or (classes,), not empty, "
-            f"but have shape {input.shape}"
+            f"but have shape {shape}"
         )
     y = probabilities(target, input)
-    if label_smoothing:
-        smoothing = float(label_smoothing)
-        if not 0 <= smoothing <= 1:
-            raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
-        y = (1 - smoothing) * y + smoothing / input.shape[-1]
-    n = input._data.size // input._data.shape[-1] if checked(reduction) == "mean" else 1
+    if smoothing:
+        y = (1 - smoothing) * y + smoothing / shape[-1]
+    n = shape[0] if len(shape) == 2 and reduction == "mean" else 1
     weights = y * (-1 / n)  # sign and mean go into the constant: so much less to record
+    weights = weights if isinstance(weights, Tensor) else constant(weights)
     weights.name = "-target" if n == 1 else "-target / n"
     logs = log_softmax(input)
     total = vdot(weights, logs)  # Σ over classes and examples in one product
@@ -211,18 +229,30 @@ def cross_entropy(
     return (weights * logs).sum(axis=-1) if reduction == "none" else total
 
 
-def probabilities(target: Operand, input: Tensor) -> Tensor:
-    """The target of cross_entropy as rows of probabilities: indices become one-hot rows."""
-    shape, classes = input.shape, input.shape[-1]
-    labels = bare(target) if isinstance(target, Tensor) else np.asarray(target)
+def probabilities(target: Operand, input: Tensor) -> Tensor | Array:
+    """The target of cross_entropy as rows of probabilities: indices become one-hot rows.
+
+    It is a tensor if gradients flow into it, else a bare array.
+    """
+    shape, classes = input._data.shape, input._data.shape[-1]
+    labels: Array = target
+    if isinstance(target, Tensor):
+        labels = target._data
+    elif type(target) is not np.ndarray:
+        labels = numbers("cross_entropy: the target", target)
     if labels.dtype.kind == "f":
         if labels.shape != shape:
             raise ValueError(
                 f"cross_entropy: probabilities must have the logits' shape {shape}, not "
                 f"{labels.shape}; class indices must be integers, e.g. target.astype(int)"
             )
-        y = as_tensor(target)
-        return y if y.requires_grad or y.dtype == input.dtype else y.astype(input.dtype)
+        if not np.all(labels >= 0):
+            raise ValueError(
+                f"cross_entropy: probabilities must be 0 or more, but the least is {labels.min()}"
+            )
+        if isinstance(target, Tensor) and target.requires_grad:
+            return target
+        return labels.astype(input.dtype)
     if labels.dtype.kind not in "iu":
         raise TypeError(
             f"cross_entropy: the target must be integer class indices or float probabilities, "
@@ -239,7 +269,7 @@ def probabilities(target: Operand, input: Tensor) -> Tensor:
             f"cross_entropy: class indices must be from 0 to {classes - 1}, but they go from "
             f"{labels.min()} to {labels.max()}"
         )
-    return constant(one_hot.astype(input.dtype))
+    return one_hot.astype(input.dtype)
 
 
 @composite
@@ -256,14 +286,15 @@ def binary_cross_entropy_with_logits(
     if not np.all((y >= 0) & (y <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: the target must be in [0, 1]")
     # relu(x) - x y cancels before anything small is added to it, so no digit is lost.
-    return reduced((maximum(x, 0) - x * y) + exp_of_minus_abs(x).log1p(), reduction)
+    losses = (maximum(x, 0) - x * y) + exp_of_minus_abs(x).log1p()
+    return reduced("binary_cross_entropy_with_logits", losses, reduction)
 
 
 @composite
 def mse_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -> Tensor:
     """(input - target)², element by element; both of the same shape."""
     x = as_float(input)
-    return reduced((x - same_shape("mse_loss", x, target)) ** 2, reduction)
+    return reduced("mse_loss", (x - same_shape("mse_loss", x, target)) ** 2, reduction)
 
 
 @composite
@@ -276,7 +307,7 @@ def hinge_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -
     y = same_shape("hinge_loss", x, target)
     if not np.all((y == 1) | (y == -1)):
         raise ValueError("hinge_loss: the target must consist of -1 and 1 (2 * y - 1 for y = 0, 1)")
-    return reduced(maximum(1 - x * y, 0), reduction)
+    return reduced("hinge_loss", maximum(1 - x * y, 0), reduction)
 
 
 def same_shape(name: str, x: Tensor, target: Operand) -> Tensor:
@@ -289,16 +320,11 @@ def same_shape(name: str, x: Tensor, target: Operand) -> Tensor:
     return y if y.requires_grad or y.dtype == x.dtype else y.astype(x.dtype)
 
 
-def reduced(losses: Tensor, reduction: Reduction) -> Tensor:
-    if checked(reduction) == "none":
+def reduced(name: str, losses: Tensor, reduction: Reduction) -> Tensor:
+    one_of(f"{name}: reduction", reduction, REDUCTIONS)
+    if reduction == "none":
         return losses
     return losses.mean() if reduction == "mean" else losses.sum()
-
-
-def checked(reduction: Reduction) -> Reduction:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction must be "mean", "sum" or "none", not {reduction!r}')
-    return reduction
 
 
 # --- Layers --------------------------------------------------------------------------------------
@@ -335,42 +361,51 @@ def batch_norm(
     PyTorch does.  Raises ValueError in training on a single value per feature, where σ² = 0.
     """
     x = as_float(x)
-    if x.ndim < 2:
-        raise ValueError(f"batch_norm: x must be (n, features), but has shape {x.shape}")
-    if x.ndim > 2:  # every position is one more example
+    shape = x._data.shape
+    if len(shape) < 2:
+        raise ValueError(f"batch_norm: x must be (n, features), but has shape {shape}")
+    if len(shape) > 2:  # every position is one more example
         last = x.swapaxes(1, -1)
-        rows = last.reshape(-1, x.shape[1])
+        rows = last.reshape(-1, shape[1])
         y = batch_norm(rows, running_mean, running_var, weight, bias, training, momentum, eps)
         return y.reshape(last.shape).swapaxes(1, -1)
-    n, features = x.shape
+    n, features = shape
+    training = flag("batch_norm: training", training)
+    momentum = number("batch_norm: momentum", momentum, "in [0, 1]")
+    eps = number("batch_norm: eps", eps, "finite and 0 or more")
     for vector in (running_mean, running_var, weight, bias):
-        if vector is not None and not isinstance(vector, Tensor):
+        if vector is None:
+            continue
+        if not isinstance(vector, Tensor):
             raise TypeError(
-                f"batch_norm: statistics and parameters are tensors, not {type(vector).__name__}"
+                f"batch_norm: statistics and parameters are tensors, not {shown(vector)}"
             )
-        if vector is not None and vector._data.shape != (features,):
+        if vector._data.shape != shape[1:]:
             raise ValueError(
-                f"batch_norm: x of shape {x.shape} has {features} features, but a statistic or "
+                f"batch_norm: x of shape {shape} has {features} features, but a statistic or "
                 f"parameter has shape {vector.shape}"
             )
+    if (running_mean is None) != (running_var is None):
+        raise TypeError("batch_norm: give both running_mean and running_var, or neither")
     if training or running_mean is None or running_var is None:
         if n < 2:
             raise ValueError(
-                f"batch_norm: {n} value(s) per feature in x of shape {x.shape}; the variance needs "
+                f"batch_norm: {n} value(s) per feature in x of shape {shape}; the variance needs "
                 "at least 2: use a larger mini-batch, or eval mode with running estimates"
             )
         average = constant(averaging_row(n, x.dtype), name="1/n")
         mean = average @ x
         centred = x - mean
         var = average @ centred**2
-        if training and running_mean is not None and running_var is not None:
-            move(running_mean, mean, momentum)
-            move(running_var, var, momentum, unbiased=n / (n - 1))
     else:
         centred = x - running_mean
         var = running_var
-    scaled = centred * ((1 if weight is None else weight) / (var + float(eps)).sqrt())
-    return scaled if bias is None else scaled + bias
+    scaled = centred * ((1 if weight is None else weight) / (var + eps).sqrt())
+    y = scaled if bias is None else scaled + bias
+    if training and running_mean is not None and running_var is not None:  # now nothing can fail
+        move(running_mean, mean, momentum)
+        move(running_var, var, momentum, unbiased=n / (n - 1))
+    return y
 
 
 @lru_cache(maxsize=64)
@@ -390,7 +425,7 @@ def dropout(
     x: Operand,
     p: float = 0.5,
     training: bool = True,
-    mode: Literal["inverted", "vanilla"] = "inverted",
+    mode: Mode = "inverted",
     rng: np.random.Generator | None = None,
     mask: npt.ArrayLike | None = None,
 ) -> Tensor:
@@ -407,14 +442,13 @@ def dropout(
     network.  The mask is a constant of the graph: backward uses the one that forward used.
     """
     x = as_float(x)
-    p = checked_probability("dropout", p)
-    if mode not in ("inverted", "vanilla"):
-        raise ValueError(f'dropout: mode must be "inverted" or "vanilla", not {mode!r}')
-    if not training:
+    p = number("dropout: p, the probability of dropping,", p, "in [0, 1)")
+    one_of("dropout: mode", mode, MODES)
+    if not flag("dropout: training", training):
         return x if mode == "inverted" else x * (1 - p)
     if p == 0 and mask is None:
         return x
-    return x * keep_mask(x, p, 1 / (1 - p) if mode == "inverted" else 1, rng, mask)
+    return x * keep_mask("dropout", x, p, 1 / (1 - p) if mode == "inverted" else 1, rng, mask)
 
 
 @composite
@@ -431,13 +465,14 @@ def dropconnect(
     one for each example, and sample a Gaussian at test time; here the mean weight is used).
     """
     weight = as_float(weight)
-    p = checked_probability("dropconnect", p)
-    if not training or (p == 0 and mask is None):
+    p = number("dropconnect: p, the probability of dropping,", p, "in [0, 1)")
+    if not flag("dropconnect: training", training) or (p == 0 and mask is None):
         return weight
-    return weight * keep_mask(weight, p, 1 / (1 - p), rng, mask)
+    return weight * keep_mask("dropconnect", weight, p, 1 / (1 - p), rng, mask)
 
 
 def keep_mask(
+    name: str,
     x: Tensor,
     p: float,
     scale: float,
@@ -449,19 +484,13 @@ def keep_mask(
         uniform = np.float32 if x.dtype.itemsize <= 4 else np.float64
         kept = generator(rng).random(x.shape, dtype=uniform) >= p
     else:
-        kept = np.asarray(mask)
+        kept = numbers(f"{name}: a mask", mask)
         if not np.all((kept == 0) | (kept == 1)):
-            raise ValueError("dropout: a mask consists of 0 (drop) and 1 (keep)")
+            raise ValueError(f"{name}: a mask consists of 0 (drop) and 1 (keep)")
         pairs = zip(kept.shape[::-1], x.shape[::-1])
         if kept.ndim > x.ndim or any(m not in (1, n) for m, n in pairs):
-            raise ValueError(f"dropout: a mask of shape {kept.shape} does not fit x, {x.shape}")
+            raise ValueError(f"{name}: a mask of shape {kept.shape} does not fit x, {x.shape}")
     return constant(kept.astype(x.dtype) * scale, name="mask")
-
-
-def checked_probability(name: str, p: float) -> float:
-    if not 0 <= p < 1:
-        raise ValueError(f"{name}: p is the probability of dropping, in [0, 1), not {p}")
-    return float(p)  # a NumPy float would turn float32 into float64
 
 
 # --- Penalties -----------------------------------------------------------------------------------
@@ -499,13 +528,14 @@ def penalty(
     factor: float,
 ) -> Tensor:
     """factor · Σᵢ strengthᵢ · norm(Wᵢ)"""
-    tensors = [weights] if isinstance(weights, Tensor) else list(weights)
-    if not tensors:
-        raise ValueError(f"{name}: there are no weights to penalise")
-    what = f"{name}: strengths"
-    if isinstance(strength, float) or np.ndim(strength) == 0:
-        return norm(*tensors) * (factor * at_least_zero(what, cast(float, strength)))
-    strengths = [at_least_zero(what, s) for s in strength]
+    tensors = [weights] if isinstance(weights, Tensor) else several(name, "weights", weights)
+    for w in tensors:
+        if not isinstance(w, Tensor):
+            raise TypeError(f"{name}: weights are tensors, not {shown(w)}")
+    what, allowed = f"{name}: strengths", "finite and 0 or more"
+    if isinstance(strength, float) or not np.iterable(strength):
+        return norm(*tensors) * (factor * number(what, strength, allowed))
+    strengths = [number(what, s, allowed) for s in strength]
     if len(strengths) != len(tensors):
         raise ValueError(
             f"{name}: {len(strengths)} strengths for {len(tensors)} weights; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .backprop import reaches_beyond
+from .errors import number, refuse_uncallable, sizes
 from .scope import Block, here
 from .tensor import Tensor, constant, gradients
 
@@ -32,8 +32,9 @@ def value_and_grad(
     >>> value_and_grad(lambda x: x**3)(2.0)
     (Tensor(8.), Tensor(12.))
     """
-    several = isinstance(argnum, tuple)
-    positions = tuple(map(operator.index, argnum if isinstance(argnum, tuple) else (argnum,)))
+    refuse_uncallable("grad: what to differentiate", f)
+    several = np.iterable(argnum)
+    positions = sizes("grad: argnum", argnum)
     if not positions:
         raise ValueError("grad: argnum is an empty tuple; name at least one argument")
 
@@ -80,9 +81,9 @@ def watch(x: Any, may_continue: bool) -> Tensor:
     if isinstance(x, Tensor) and x.requires_grad and may_continue:
         return x.reshape(x.shape)  # a new node in the graph that x belongs to
     name = x.name if isinstance(x, Tensor) else None
-    return Tensor(
-        float(x) if isinstance(x, (int, np.integer)) else x, requires_grad=True, name=name
-    )
+    if isinstance(x, (int, np.integer)):
+        x = number("grad: an argument", x)
+    return Tensor(x, requires_grad=True, name=name)
 
 
 def check_scalar(value: Any) -> None:

@@ -5,65 +5,79 @@ All take `rng`, a numpy.random.Generator (default: the package's, see `seed`), a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from .errors import COMPLAINTS, float_type, retold, sizes
 from .random import generator
 
 __all__ = ["Initializer", "he_normal", "lecun_normal", "xavier_uniform", "zeros"]
+
+Shape = tuple[int, ...]
+Array = npt.NDArray[Any]
+Float = np.dtype[Any]
 
 
 class Initializer(Protocol):
     def __call__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
-    ) -> npt.NDArray[Any]: ...
+    ) -> Array: ...
 
 
-def lecun_normal(
-    shape: tuple[int, ...],
-    rng: np.random.Generator | None = None,
-    dtype: npt.DTypeLike = np.float32,
-) -> npt.NDArray[Any]:
+def initializer(draw: Callable[[Shape, np.random.Generator, Float], Array]) -> Initializer:
+    """Give a function defaults, and check its arguments before anything is drawn."""
+    name = draw.__name__
+
+    def checked(
+        shape: Shape,
+        rng: np.random.Generator | None = None,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> Array:
+        shape = sizes(f"{name}: shape", shape)
+        if not shape or min(shape) < 1:
+            raise ValueError(f"{name}: shape must be (fan_in, fan_out), not {shape}")
+        rng, dtype = generator(rng), float_type(f"{name}: dtype", dtype)
+        try:
+            return draw(shape, rng, dtype)
+        except COMPLAINTS as error:
+            raise retold(error, f"{name} of shape {shape}") from error
+
+    checked.__name__, checked.__qualname__, checked.__doc__ = name, name, draw.__doc__
+    return checked
+
+
+@initializer
+def lecun_normal(shape: Shape, rng: np.random.Generator, dtype: Float) -> Array:
     """Normal, mean 0, standard deviation 1/√fan_in (LeCun et al. 1998, Efficient BackProp, 4.6)."""
     return normal(shape, 1.0, rng, dtype)
 
 
-def he_normal(
-    shape: tuple[int, ...],
-    rng: np.random.Generator | None = None,
-    dtype: npt.DTypeLike = np.float32,
-) -> npt.NDArray[Any]:
+@initializer
+def he_normal(shape: Shape, rng: np.random.Generator, dtype: Float) -> Array:
     """Normal, mean 0, standard deviation √(2/fan_in), for relu (He et al. 2015, equation 10)."""
     return normal(shape, 2.0, rng, dtype)
 
 
-def xavier_uniform(
-    shape: tuple[int, ...],
-    rng: np.random.Generator | None = None,
-    dtype: npt.DTypeLike = np.float32,
-) -> npt.NDArray[Any]:
+@initializer
+def xavier_uniform(shape: Shape, rng: np.random.Generator, dtype: Float) -> Array:
     """Uniform in ±√(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16)."""
     bound = sqrt(6 / (shape[0] + shape[-1]))
-    return generator(rng).uniform(-bound, bound, shape).astype(dtype)
+    return rng.uniform(-bound, bound, shape).astype(dtype)
 
 
-def zeros(
-    shape: tuple[int, ...],
-    rng: np.random.Generator | None = None,
-    dtype: npt.DTypeLike = np.float32,
-) -> npt.NDArray[Any]:
+@initializer
+def zeros(shape: Shape, rng: np.random.Generator, dtype: Float) -> Array:
     """All zero; for hidden layers a lesson rather than a method: they never learn."""
     return np.zeros(shape, dtype)
 
 
-def normal(
-    shape: tuple[int, ...], gain: float, rng: np.random.Generator | None, dtype: npt.DTypeLike
-) -> npt.NDArray[Any]:
+def normal(shape: Shape, gain: float, rng: np.random.Generator, dtype: Float) -> Array:
     """Normal with variance gain / fan_in."""
-    return (generator(rng).standard_normal(shape) * sqrt(gain / shape[0])).astype(dtype)
+    return (rng.standard_normal(shape) * sqrt(gain / shape[0])).astype(dtype)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from reprlib import recursive_repr
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from . import functional as F
 from . import init
-from .scope import current, enclosed
+from .errors import (
+    flag,
+    float_type,
+    new_array,
+    number,
+    one_of,
+    refuse_uncallable,
+    retold,
+    shown,
+    whole,
+)
+from .random import generator
+from .scope import Scope, current, enclosed
 from .tensor import Operand, Tensor, as_tensor
 
 __all__ = [
@@ -57,7 +70,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = current.set(enclosed(type(self).__name__))
+        name, outside = type(self).__name__, current.get()
+        token = current.set(Scope(name, outside) if outside.hold is None else enclosed(name))
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -75,13 +89,25 @@ class Module:
                     if isinstance(item, Module):
                         yield f"{name}.{i}", item
 
-    def named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Parameters and buffers here and in all modules inside, by dotted names."""
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor) and value.is_leaf:  # no result that forward left here
-                yield prefix + name, value
+    def named_modules(
+        self, path: str = "", around: tuple[Module, ...] = ()
+    ) -> Iterator[tuple[str, Module]]:
+        """This module, as "", and all modules inside, by dotted names."""
+        if self in around:
+            raise ValueError(
+                f"{type(around[0]).__name__}: the module at {path!r} contains itself; an inner "
+                "module cannot hold an outer one, so pass what it needs to its forward"
+            )
+        yield path, self
         for name, module in self.children():
-            yield from module.named_tensors(f"{prefix}{name}.")
+            yield from module.named_modules(f"{path}.{name}".removeprefix("."), (*around, self))
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters and buffers here and in all modules inside, by dotted names."""
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor) and value.is_leaf:  # no result that forward left here
+                    yield f"{path}.{name}".removeprefix("."), value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Each parameter once, with the first of its names."""
@@ -103,6 +129,8 @@ class Module:
 
     def train(self: M, mode: bool = True) -> M:
         """Dropout drops and batch norm uses mini-batch statistics; mode=False is `eval`."""
+        mode = flag(f"{type(self).__name__}.train: mode", mode)
+        list(self.named_modules())  # refuses a module in itself before anything has changed
         self.training = mode
         for _, module in self.children():
             module.train(mode)
@@ -119,10 +147,10 @@ class Module:
 
     def astype(self: M, dtype: npt.DTypeLike) -> M:
         """Turn all parameters and buffers into another float type, and forget gradients."""
-        if np.dtype(dtype).kind != "f":
-            raise TypeError(f"{type(self).__name__}.astype: {np.dtype(dtype)} is not a float type")
-        for _, tensor in self.named_tensors():
-            tensor.replace(tensor._data.astype(dtype))
+        dtype = float_type(f"{type(self).__name__}.astype: dtype", dtype)
+        arrays = {tensor: tensor._data.astype(dtype) for _, tensor in self.named_tensors()}
+        for tensor, array in arrays.items():
+            tensor.replace(array)
             tensor.grad = None
         return self
 
@@ -137,6 +165,11 @@ class Module:
 
         Raises KeyError for names that are missing or too many, ValueError for a wrong shape.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict: the state is a dictionary, as state_dict() gives it, not "
+                f"{shown(state)}"
+            )
         own = dict(self.named_tensors())
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
@@ -147,7 +180,7 @@ class Module:
             )
         arrays = {}
         for name, tensor in own.items():
-            array = np.array(state[name])
+            array = new_array(f"load_state_dict: {name}", state[name])
             if array.shape != tensor.shape or array.dtype.kind not in "biuf":
                 raise ValueError(
                     f"load_state_dict: {name} is {array.dtype} of shape {array.shape}, but must be "
@@ -163,6 +196,7 @@ class Module:
         """What repr shows in the parentheses."""
         return ""
 
+    @recursive_repr("…")
     def __repr__(self) -> str:
         inside = [f"({name}): {module!r}" for name, module in self.children()]
         if not inside:
@@ -178,8 +212,8 @@ class Sequential(Module):
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
                 raise TypeError(
-                    f"Sequential: element {i} is {type(module).__name__}, not a module; "
-                    "nn.ReLU() is one, F.relu is not"
+                    f"Sequential: element {i} is {shown(module)}, not a module; nn.ReLU() is one, "
+                    "nn.ReLU and F.relu are not"
                 )
         self.modules = modules
 
@@ -199,7 +233,10 @@ class Sequential(Module):
         return len(self.modules)
 
     def __getitem__(self, i: int) -> Module:
-        return self.modules[i]
+        try:
+            return self.modules[i]
+        except (TypeError, IndexError) as error:
+            raise retold(error, f"Sequential[{shown(i)}] of {len(self)} modules") from error
 
 
 class Linear(Module):
@@ -219,17 +256,16 @@ class Linear(Module):
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ValueError(f"Linear: sizes must be 1 or more, not {in_features}, {out_features}")
-        self.in_features = in_features
-        self.out_features = out_features
-        weight = init((in_features, out_features), rng=rng, dtype=dtype)
-        if weight.shape != (in_features, out_features):
-            raise ValueError(
-                f"Linear: init gave shape {weight.shape}, not {(in_features, out_features)}"
-            )
-        self.weight = Parameter(weight, name="weight")
-        self.bias = Parameter(np.zeros(out_features, dtype), name="bias") if bias else None
+        self.in_features = whole("Linear: in_features", in_features, least=1)
+        self.out_features = whole("Linear: out_features", out_features, least=1)
+        bias, dtype = flag("Linear: bias", bias), float_type("Linear: dtype", dtype)
+        refuse_uncallable("Linear: init", init)
+        shape = self.in_features, self.out_features
+        weight = as_tensor(init(shape, rng=rng, dtype=dtype))
+        if weight.shape != shape:
+            raise ValueError(f"Linear: init gave shape {weight.shape}, not {shape}")
+        self.weight = Parameter(weight.astype(dtype), name="weight")
+        self.bias = Parameter(np.zeros(shape[1], dtype), name="bias") if bias else None
 
     def forward(self, x: Operand) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -252,9 +288,9 @@ class DropConnectLinear(Linear):
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
-        self.p = F.checked_probability("DropConnectLinear", p)
+        self.p = number("DropConnectLinear: p", p, "in [0, 1)")  # before init draws numbers
         self.rng = rng
+        super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
 
     def forward(self, x: Operand) -> Tensor:
         weight = F.dropconnect(self.weight, self.p, self.training, self.rng)
@@ -280,18 +316,15 @@ class BatchNorm1d(Module):
         *,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        if not (num_features >= 1 and eps >= 0 and 0 <= momentum <= 1):
-            raise ValueError(
-                "BatchNorm1d: num_features must be 1 or more, eps 0 or more and momentum in "
-                f"[0, 1], not {num_features}, {eps}, {momentum}"
-            )
-        self.num_features = num_features
-        self.eps = float(eps)
-        self.momentum = float(momentum)
-        self.weight = Parameter(np.ones(num_features, dtype), name="weight") if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype), name="bias") if affine else None
-        self.running_mean = Tensor(np.zeros(num_features, dtype), name="running_mean")
-        self.running_var = Tensor(np.ones(num_features, dtype), name="running_var")
+        self.num_features = whole("BatchNorm1d: num_features", num_features, least=1)
+        self.eps = number("BatchNorm1d: eps", eps, "finite and 0 or more")
+        self.momentum = number("BatchNorm1d: momentum", momentum, "in [0, 1]")
+        affine, dtype = flag("BatchNorm1d: affine", affine), float_type("BatchNorm1d: dtype", dtype)
+        zeros = init.zeros((self.num_features,), dtype=dtype)
+        self.weight = Parameter(zeros + 1, name="weight") if affine else None
+        self.bias = Parameter(zeros, name="bias") if affine else None
+        self.running_mean = Tensor(zeros, name="running_mean")
+        self.running_var = Tensor(zeros + 1, name="running_var")
 
     def forward(self, x: Operand) -> Tensor:
         return F.batch_norm(
@@ -315,13 +348,14 @@ class Dropout(Module):
     def __init__(
         self,
         p: float = 0.5,
-        mode: Literal["inverted", "vanilla"] = "inverted",
+        mode: F.Mode = "inverted",
         *,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.p = F.checked_probability("Dropout", p)
-        self.mode: Literal["inverted", "vanilla"] = mode
-        self.rng = rng
+        self.p = number("Dropout: p", p, "in [0, 1)")
+        one_of("Dropout: mode", mode, F.MODES)
+        self.mode: F.Mode = mode
+        self.rng = None if rng is None else generator(rng)
 
     def forward(self, x: Operand) -> Tensor:
         return F.dropout(x, self.p, self.training, self.mode, self.rng)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .errors import number, numbers, refuse_uncallable, several, whole
+from .random import generator
 from .scope import Block
 from .tensor import Operand, Tensor, constant, gradients
 
@@ -67,11 +69,13 @@ def gradcheck(
 
     >>> gradcheck(lambda x, y: (x @ y).tanh(), [np.ones((2, 3)), np.ones((3, 4))])
     """
-    if order < 1 or not eps > 0:
-        raise ValueError(f"gradcheck: order must be 1 or more and eps positive: {order}, {eps}")
-    rng = np.random.default_rng(0) if rng is None else rng
+    order = whole("gradcheck: order", order, least=1)
+    eps = number("gradcheck: eps", eps, "finite and above 0")
+    rtol = number("gradcheck: rtol", rtol, "finite and 0 or more")
+    atol = number("gradcheck: atol", atol, "finite and 0 or more")
+    rng = generator(np.random.default_rng(0) if rng is None else rng)
     listed: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    arguments = [Argument.of(x, i) for i, x in enumerate(listed)]
+    arguments = [Argument.of(x, i) for i, x in enumerate(several("gradcheck", "inputs", listed))]
     function = checked(f)
     with Block(records=True), np.errstate(invalid="ignore"):  # infinite gradients are reported, too
         refuse_randomness(function, arguments)
@@ -95,13 +99,15 @@ class Argument(NamedTuple):
     @classmethod
     def of(cls, x: Operand, position: int) -> Argument:
         name = f" ({x.name!r})" if isinstance(x, Tensor) and x.name else ""
-        data = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+        data = x.numpy() if isinstance(x, Tensor) else numbers(f"gradcheck: input {position}", x)
         if data.dtype != np.float64:
             raise TypeError(
                 f"gradcheck: input {position}{name} is {data.dtype}, but must be float64: a "
                 "difference quotient loses about half of the digits, and others have too few; use "
                 "x.astype(np.float64), and keep inputs without gradient out of the list"
             )
+        if not np.isfinite(data).all():
+            raise ValueError(f"gradcheck: input {position}{name} has NaN or infinity in it")
         return cls(f"input {position}{name}", data)
 
 
@@ -190,6 +196,7 @@ def pulled_back(function: Functions, n: int) -> Functions:
 
 def checked(f: Callable[..., Tensor]) -> Functions:
     """f with a list of one result, which is a tensor of float64."""
+    refuse_uncallable("gradcheck: f", f)
 
     def function(*arguments: Tensor) -> list[Tensor]:
         result: Any = f(*arguments)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import at_least_zero
+from .errors import flag, number, several, shown, whole
 from .tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "CosineAnnealingLR", "Optimizer", "StepLR"]
@@ -46,28 +46,27 @@ class Optimizer(Stateful):
     outside = "parameters"
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
-        self.parameters = list(dict.fromkeys(parameters))  # each once
-        self.lr = at_least_zero("optimizer: lr", lr)
-        self.weight_decay = at_least_zero("optimizer: weight_decay", weight_decay)
-        if not self.parameters:
-            raise ValueError("optimizer: there are no parameters to train")
-        for p in self.parameters:
+        parameters = several("optimizer", "parameters to train", parameters)
+        for p in parameters:
             if not (isinstance(p, Tensor) and p.requires_grad and p.is_leaf):
                 raise TypeError(
                     f"optimizer: can train only tensors made with requires_grad=True, not {p!r}"
                 )
+        self.parameters = list(dict.fromkeys(parameters))  # each once
+        self.lr = at_least_zero("lr", lr)
+        self.weight_decay = at_least_zero("weight_decay", weight_decay)
 
     def zero_grad(self) -> None:
         """Forget all gradients: the next backward starts from None again."""
         for p in self.parameters:
-            p.grad = None
+            p._grad = None
 
     def step(self) -> None:
         """One step along the gradients now in `.grad`."""
         for i, p in enumerate(self.parameters):
-            if p.grad is not None:
+            if p._grad is not None:
                 array = p._data
-                update = self.update(i, array, p.grad._data)
+                update = self.update(i, array, p._grad._data)
                 # Where it can, the memory of the update serves for the result.
                 new = np.subtract(array, update, update) if array.ndim else array - update
                 p.replace(new if new.dtype is array.dtype else new.astype(array.dtype))
@@ -104,7 +103,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = below_one("momentum", momentum)
-        self.nesterov = nesterov
+        self.nesterov = flag("SGD: nesterov", nesterov)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
         self.velocity = self.zeros() if momentum else []
@@ -145,8 +144,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
+        if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
+            raise TypeError(f"optimizer: betas must be two numbers, not {shown(betas)}")
         self.betas = below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1])
-        self.eps = at_least_zero("optimizer: eps", eps)
+        self.eps = at_least_zero("eps", eps)
         self.first = self.zeros()
         self.second = self.zeros()
         self.steps = [0] * len(self.parameters)
@@ -192,6 +193,8 @@ class Schedule(Stateful):
     outside = "optimizer"
 
     def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(self).__name__}: {shown(optimizer)} is not an optimizer")
         self.optimizer = optimizer
         self.base_lr = optimizer.lr
         self.epoch = 0
@@ -213,10 +216,8 @@ class CosineAnnealingLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:  # noqa: N803
         super().__init__(optimizer)
-        if T_max < 1:
-            raise ValueError(f"CosineAnnealingLR: T_max must be 1 or more, not {T_max}")
-        self.T_max = T_max
-        self.eta_min = at_least_zero("optimizer: eta_min", eta_min)
+        self.T_max = whole("CosineAnnealingLR: T_max", T_max, least=1)
+        self.eta_min = at_least_zero("eta_min", eta_min)
 
     def rate(self) -> float:
         done = min(self.epoch / self.T_max, 1.0)
@@ -228,19 +229,19 @@ class StepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
-        if step_size < 1:
-            raise ValueError(f"StepLR: step_size must be 1 or more, not {step_size}")
-        self.step_size = step_size
-        self.gamma = at_least_zero("optimizer: gamma", gamma)
+        self.step_size = whole("StepLR: step_size", step_size, least=1)
+        self.gamma = at_least_zero("gamma", gamma)
 
     def rate(self) -> float:
         return self.base_lr * self.gamma ** (self.epoch // self.step_size)
 
 
+def at_least_zero(name: str, value: float) -> float:
+    return number(f"optimizer: {name}", value, "finite and 0 or more")
+
+
 def below_one(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise ValueError(f"optimizer: {name} must be in [0, 1), not {value}")
-    return float(value)
+    return number(f"optimizer: {name}", value, "in [0, 1)")
 
 
 def fitted(what: str, own: Any, new: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .errors import inside, shown, whole
+
 _default = np.random.default_rng()
 
 
@@ -14,9 +16,7 @@ def seed(n: int) -> None:
     `rng`, a `numpy.random.Generator` of your own.
     """
     global _default
-    if not isinstance(n, (int, np.integer)) or n < 0:
-        raise TypeError(f"seed: n must be a whole number from 0, not {n!r}")
-    _default = np.random.default_rng(n)
+    _default = np.random.default_rng(whole("seed: n", n, least=0))
 
 
 def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
@@ -25,7 +25,7 @@ def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
         return _default
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"rng must be a numpy.random.Generator, e.g. np.random.default_rng(0), "
-            f"not {type(rng).__name__}"
+            f"rng must be a numpy.random.Generator, e.g. np.random.default_rng(0), not "
+            f"{shown(rng)}{inside()}"
         )
     return rng

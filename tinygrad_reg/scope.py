@@ -2,8 +2,8 @@
 
 A scope is entered by a call of a composite of `functional` or a module of `nn`, and in the blocks
 `with scope("name")`, `no_grad()` and `detect_anomaly()`.  Scopes nest, every tensor remembers the
-one that it was made in, and pictures box by their names.  Each entry is numbered, so that two
-dropouts stay two.  Every thread and every asyncio task has its own current scope.
+one that it was made in, and pictures box by their names.  Each entry is an object of its own, so
+that two dropouts stay two.  Every thread and every asyncio task has its own current scope.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial, wraps
-from itertools import count
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-entries = count(1)
 
 
 class Scope:
@@ -30,31 +27,24 @@ class Scope:
     name      what is computed there: "dropout", "Linear", …; None draws no box
     parent    the scope around it; None for the outermost, `program`
     cause     in a backward pass, the number of the forward tensor whose gradient is pulled back
-    number    which entry it is, counted over the whole program
     records   whether operations are recorded
     inspects  whether results are searched for NaN and infinity
-
-    Generators can leave a scope current that is not in force.  For those, see `here`:
-
-    rests     says whether it is out of force just now; None if it never is
-    below     what was current before it: its parent, or a scope that rested
-    generator the frame of the generator that it is a block of
+    hold      when it is in force while it is current; None for always, which is nearly always
     """
 
-    __slots__ = (
-        "below", "cause", "generator", "inspects", "name", "number", "parent", "records", "rests",
-    )  # fmt: skip
+    __slots__ = ("hold", "inspects", "name", "parent", "records")
 
-    def __init__(self, name: str | None, parent: Scope | None, cause: int | None = None) -> None:
+    cause: int | None = None
+
+    def __init__(self, name: str | None, parent: Scope | None) -> None:
         self.name = name
         self.parent = parent
-        self.below: Scope = parent or self
-        self.cause = cause
-        self.number = next(entries)
-        self.records: bool = parent is None or parent.records
-        self.inspects: bool = parent is not None and parent.inspects
-        self.rests: Callable[[], bool] | None = None
-        self.generator: FrameType | None = None
+        self.hold: Hold | None = None
+        if parent is None:
+            self.records, self.inspects = True, False
+        else:
+            self.records = parent.records
+            self.inspects = parent.inspects
 
     @property
     def path(self) -> tuple[Scope, ...]:
@@ -68,7 +58,18 @@ class Scope:
         return tuple(reversed(inward))
 
     def __repr__(self) -> str:
-        return "/".join(f"{scope.name}#{scope.number}" for scope in self.path)
+        return f"Scope({'/'.join(str(scope.name) for scope in self.path)})"
+
+
+class Backward(Scope):
+    """Where the rules of one node run, if they are recorded."""
+
+    __slots__ = ("cause",)
+
+    def __init__(self, scope: Scope | None, cause: int) -> None:
+        super().__init__("backward", scope)
+        self.cause = cause
+        self.inspects = False  # what rules compute is inspected when they are done
 
 
 program = Scope(None, None)
@@ -78,33 +79,23 @@ current: ContextVar[Scope] = ContextVar("current", default=program)
 def here() -> Scope:
     """The innermost scope in force."""
     scope = current.get()
-    while scope.rests is not None and scope.rests():
-        scope = scope.below
-    return scope
-
-
-def enclosed(name: str | None) -> Scope:
-    """A scope inside the one in force, to be made current."""
-    below = current.get()
-    if below.rests is None:
-        return Scope(name, below)
-    scope = Scope(name, here())
-    scope.below = below
-    generators = tuple(suspended(below))
-    if generators:  # should one of them run on in this scope, it is in its own and not in this
-        scope.rests = lambda: any(map(is_running, generators))
+    while scope.hold is not None and not scope.hold.in_force():
+        scope = scope.hold.below
     return scope
 
 
 def composite(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that everything it computes gets a scope with the function's name."""
-    name = function.__name__
+    if not callable(function):
+        raise TypeError(f"composite: this decorates functions, not {type(function).__name__}")
+    name = getattr(function, "__name__", type(function).__name__)
     if suspends(function):
         return Block(name)(function)
 
     @wraps(function)
     def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # a block in fewer steps
-        token = current.set(enclosed(name))
+        outside = current.get()
+        token = current.set(Scope(name, outside) if outside.hold is None else enclosed(name))
         try:
             return function(*args, **kwargs)
         finally:
@@ -119,6 +110,8 @@ def scope(name: str) -> Block:
     >>> with scope("encoder"):
     ...     code = np.tanh(x @ weight)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"scope: the name must be text, not {type(name).__name__}")
     return Block(name)
 
 
@@ -146,23 +139,23 @@ class Block:
         self.entered: list[Scope] = []
 
     def __enter__(self) -> None:
-        scope = enclosed(self.name)
+        scope = Scope(self.name, here())
         scope.records = scope.records if self.records is None else self.records
         scope.inspects = scope.inspects if self.inspects is None else self.inspects
-        if is_generator(frame := sys._getframe(1)):
-            elsewhere = scope.rests
-            scope.generator = frame
-            scope.rests = lambda: not is_running(frame) or (elsewhere is not None and elsewhere())
+        caller = sys._getframe(1)
+        current.set(held(scope, caller if is_generator(caller) else None))
         self.entered.append(scope)
-        current.set(scope)
 
     def __exit__(self, *_: object) -> None:
         scope = self.entered.pop()
-        scope.generator, scope.rests = None, for_ever  # others may have been entered meanwhile
-        below = current.get()
-        while below.rests is for_ever:
-            below = below.below
-        current.set(below)
+        if current.get() is scope:
+            scope = below(scope)
+            while scope.hold is not None and scope.hold.left:
+                scope = scope.hold.below
+            current.set(scope)
+        else:  # something else was entered while a generator rested
+            scope.hold = scope.hold or Hold(below(scope), None)
+            scope.hold.left = True
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         block = partial(Block, self.name, records=self.records, inspects=self.inspects)
@@ -205,6 +198,60 @@ def suspends(function: Callable[..., Any]) -> bool:
     )
 
 
+# --- Generators ----------------------------------------------------------------------------------
+# A generator shares the context variables of whoever runs it, so the block in which it rests stays
+# current.  Hence these scopes know when they are in force.
+
+
+class Hold:
+    """When a scope is in force while it is current.
+
+    below       what was current before
+    generator   the frame of the generator in which its block stands: in force while that runs
+    resting     generators that rested in a block when this scope was entered: when they go on, they
+                are in that block, and not in this scope
+    left        whether its block has been left
+    """
+
+    def __init__(self, below: Scope, generator: FrameType | None) -> None:
+        self.below = below
+        self.generator = generator
+        self.resting = tuple(resting(below))
+        self.left = False
+
+    def in_force(self) -> bool:
+        if self.left or any(map(is_running, self.resting)):
+            return False
+        return self.generator is None or is_running(self.generator)
+
+
+def enclosed(name: str) -> Scope:
+    """A scope inside the one in force, about to be made current."""
+    return held(Scope(name, here()))
+
+
+def held(scope: Scope, generator: FrameType | None = None) -> Scope:
+    """The scope, about to be made current, with a hold if it needs one."""
+    before = current.get()
+    if generator is not None or before.hold is not None:
+        scope.hold = Hold(before, generator)
+    return scope
+
+
+def below(scope: Scope) -> Scope:
+    """What was current before the scope."""
+    return scope.hold.below if scope.hold is not None else scope.parent or program
+
+
+def resting(scope: Scope) -> Iterator[FrameType]:
+    """The generators that rest in a block: in this scope or one below."""
+    while scope is not program:
+        generator = scope.hold.generator if scope.hold is not None else None
+        if generator is not None and not is_running(generator):
+            yield generator
+        scope = below(scope)
+
+
 def is_generator(frame: FrameType) -> bool:
     """Whether a frame is a generator's, unless `contextlib` runs it."""
     flags = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
@@ -218,16 +265,3 @@ def is_running(generator: FrameType) -> bool:
     while frame is not None and frame is not generator:
         frame = frame.f_back
     return frame is not None
-
-
-def suspended(scope: Scope) -> Iterator[FrameType]:
-    """The generators that rest in a block, in this scope or one below."""
-    while scope is not program:
-        if scope.generator is not None and not is_running(scope.generator):
-            yield scope.generator
-        scope = scope.below
-
-
-def for_ever() -> bool:
-    """How a scope rests that has been left."""
-    return True

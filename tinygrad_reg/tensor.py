@@ -15,7 +15,21 @@ import numpy.typing as npt
 from . import primitives
 from .anomaly import inspect_result
 from .backprop import sweep
-from .errors import explained, from_front, keywords, no_rule, refuse_gradient_of
+from .errors import (
+    COMPLAINTS,
+    explained,
+    flag,
+    from_front,
+    keywords,
+    new_array,
+    no_rule,
+    number,
+    numbers,
+    refuse_gradient_of,
+    retold,
+    shown,
+    sizes,
+)
 from .primitives import Array, Rule, Shape, table
 from .scope import Block, Scope, composite, current, here
 
@@ -38,18 +52,19 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         elif isinstance(x, NUMBERS):  # stays one, for Python's numbers widen no type
             values.append(x)
         else:
-            return apply(function, *map(as_operand, inputs), **metadata)
+            what = f"{function.__name__}: operands"
+            return apply(function, *(as_operand(x, what) for x in inputs), **metadata)
     try:
         data = function(*values, **metadata)
-    except (TypeError, ValueError, IndexError) as error:
+    except COMPLAINTS as error:
         raise explained(error, function, values, metadata) from error
     scope = current.get()
-    if scope.rests is not None:
+    if scope.hold is not None:
         scope = here()
     out = Tensor.__new__(Tensor)
     out._data = data
     out.number = next_number()
-    out.name = out.grad = None
+    out.name = out._grad = None
     out.scope = scope
     if edges and scope.records:
         out._requires_grad = True
@@ -67,8 +82,8 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     return out
 
 
-def as_operand(x: Operand) -> Operand:
-    return x if isinstance(x, (Tensor, *NUMBERS)) else Tensor(x)
+def as_operand(x: Operand, what: str) -> Operand:
+    return x if isinstance(x, (Tensor, *NUMBERS)) else constant(owned_array(x, what))
 
 
 def constant(data: Array, name: str | None = None) -> Tensor:
@@ -77,17 +92,18 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     out._data = data
     out.number = next_number()
     out.name = name
-    out.grad = out.function = None
+    out._grad = out.function = None
     out._requires_grad = False
     out.inputs = out.edges = ()
-    out.scope = here()
+    scope = current.get()
+    out.scope = scope if scope.hold is None else here()
     return out
 
 
 def accumulate(found: list[tuple[Tensor, Tensor]]) -> None:
     """Add gradients to `.grad` of their leaves."""
     for leaf, g in found:
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
+        leaf._grad = g if leaf._grad is None else leaf._grad + g
 
 
 def gradients(
@@ -129,10 +145,10 @@ class Tensor:
     __slots__ = (
         "__weakref__",
         "_data",
+        "_grad",
         "_requires_grad",
         "edges",
         "function",
-        "grad",
         "inputs",
         "line",
         "metadata",
@@ -144,8 +160,8 @@ class Tensor:
 
     _data: Array
     _requires_grad: bool
+    _grad: Tensor | None
     name: str | None
-    grad: Tensor | None
     # The call that made it: see `backprop.Node`.
     number: int
     function: Callable[..., Array] | None
@@ -159,14 +175,16 @@ class Tensor:
     apply = staticmethod(apply)
 
     def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
-        self._data = owned_array(data)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"Tensor: the name must be text, not {shown(name)}")
+        self._data = owned_array(data, "Tensor: data")
         self.number = next_number()
         self.name = name
-        self.grad = self.function = self.scope = None
+        self._grad = self.function = self.scope = None
         self.inputs = self.edges = ()
+        self._requires_grad = flag("Tensor: requires_grad", requires_grad)
         if requires_grad:
             refuse_gradient_of(self._data.dtype)
-        self._requires_grad = bool(requires_grad)
 
     # --- What it holds ---------------------------------------------------------------------------
 
@@ -194,7 +212,7 @@ class Tensor:
                 f"data: this tensor is the result of {self.function.__name__}; only leaves, which "
                 "were made by hand, can be given new data"
             )
-        array = owned_array(new)
+        array = owned_array(new, "data: the new array")
         if array.shape != self.shape:
             raise ValueError(
                 f"data: the new array has shape {array.shape}, the tensor {self.shape}; "
@@ -220,9 +238,18 @@ class Tensor:
                 f"requires_grad: this tensor is the result of {self.function.__name__} and passes "
                 "gradients on; use .detach() for one that does not"
             )
-        if wanted:
+        if flag("requires_grad", wanted):
             refuse_gradient_of(self.dtype)
         self._requires_grad = bool(wanted)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has left here, None at first.  Assign None or a gradient of its shape."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, new: Operand | None) -> None:
+        self._grad = None if new is None else self._fitting("grad", new)
 
     @property
     def shape(self) -> Shape:
@@ -276,7 +303,7 @@ class Tensor:
                 f"copy: this tensor is the result of {self.function.__name__} and part of a graph; "
                 "copy .detach() of it"
             )
-        state = (None, {"grad": self.grad.detach()}) if self.grad is not None else None
+        state = (None, {"_grad": self._grad.detach()}) if self._grad is not None else None
         return type(self), (self._data, self._requires_grad, self.name), state
 
     # --- Backpropagation -------------------------------------------------------------------------
@@ -299,7 +326,7 @@ class Tensor:
                 "requires_grad=True, or it was computed under no_grad()"
             )
         arriving = self._arriving(gradient)
-        if create_graph:
+        if flag("backward: create_graph", create_graph):
             with Block(records=True):
                 steps = sweep(self, arriving, create_graph=True)
                 accumulate([(leaf, g) for leaf, g in steps if leaf.function is None])
@@ -317,13 +344,18 @@ class Tensor:
                     f"t.backward(gradient) of shape {self.shape}"
                 )
             return constant(self._data**0)  # 1, of the same shape, type and array library
-        g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-        if g.shape != self.shape:
+        return self._fitting("backward", gradient)
+
+    def _fitting(self, name: str, gradient: Operand) -> Tensor:
+        """A gradient of this tensor's shape and type."""
+        if not isinstance(gradient, Tensor):
+            gradient = constant(owned_array(gradient, f"{name}: the gradient"))
+        if gradient.shape != self.shape:
             raise ValueError(
-                f"backward: the gradient has shape {g.shape}, the tensor {self.shape}; "
+                f"{name}: the gradient has shape {gradient.shape}, the tensor {self.shape}; "
                 "they must be the same"
             )
-        return g if g.dtype == self.dtype else g.astype(self.dtype)
+        return gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
 
     # --- Operators -------------------------------------------------------------------------------
     # fmt: off
@@ -371,15 +403,15 @@ class Tensor:
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Σ x along an axis, several, or all (None); keepdims leaves size 1 there."""
-        return apply(primitives.sum, self, axis=axis, keepdims=keepdims)
+        return apply(primitives.sum, self, axis=plain(axis), keepdims=keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The largest elements; where several are equal they share the gradient."""
-        return apply(primitives.max, self, axis=axis, keepdims=keepdims)
+        return apply(primitives.max, self, axis=plain(axis), keepdims=keepdims)
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The smallest elements; where several are equal they share the gradient."""
-        return apply(primitives.min, self, axis=axis, keepdims=keepdims)
+        return apply(primitives.min, self, axis=plain(axis), keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Σ x / n along the axis, where n elements come together."""
@@ -389,21 +421,28 @@ class Tensor:
     def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
         """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
         squares = (self - self.mean(axis, keepdims=True)) ** 2
-        return squares.sum(axis, keepdims) / (count_along(self.shape, axis) - ddof)
+        freedom = count_along(self.shape, axis) - number("var: ddof", ddof)
+        return squares.sum(axis, keepdims) / max(freedom, 0.0)
 
     def argmax(self, axis: int | None = None) -> Array:
         """Where the largest element is: a bare array of integers, like a comparison."""
-        return self._data.argmax(axis)
+        try:
+            return self._data.argmax(axis)
+        except COMPLAINTS as error:
+            raise explained(error, np.argmax, [self._data], {"axis": axis}) from error
 
     # --- Shapes, types and indices ---------------------------------------------------------------
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
         """`t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""
-        return apply(primitives.reshape, self, shape=as_shape(shape))
+        shape = sizes("reshape: sizes", shape[0] if len(shape) == 1 else shape)
+        return apply(primitives.reshape, self, shape=shape)
 
     def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """Reorder the axes; without arguments, reverse them."""
-        order = as_shape(axes) if axes and axes[0] is not None else range(self.ndim)[::-1]
+        order: Sequence[int] = range(self.ndim)[::-1]
+        if axes and axes[0] is not None:
+            order = sizes("transpose: axes", axes[0] if len(axes) == 1 else axes)
         counted = tuple(from_front("transpose", axis, self.ndim) for axis in order)
         return apply(primitives.transpose, self, axes=counted)
 
@@ -420,7 +459,10 @@ class Tensor:
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
         """Another type; gradients flow back in the old one, and not at all through integers."""
-        dtype = np.dtype(dtype)
+        try:
+            dtype = np.dtype(dtype)
+        except COMPLAINTS as error:
+            raise retold(error, "astype") from error
         if dtype.kind == "f":
             return apply(primitives.astype, self, dtype=dtype)
         if dtype.kind not in "biu":
@@ -468,6 +510,15 @@ class Tensor:
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
+    @property
+    def _mask(self) -> Any:
+        """What np.ma asks for in `masked * t`, where it takes `_data` and forgets the gradient."""
+        if self._requires_grad:
+            raise TypeError(
+                "this tensor would lose its gradient in a masked array; use masked.filled(value)"
+            )
+        return np.ma.nomask
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """NEP 13: np.exp(t), np.add(array, t), array * t, …"""
         if method != "__call__" or kwargs:
@@ -484,7 +535,10 @@ class Tensor:
     ) -> Any:
         """NEP 18: np.sum(t, axis=0), np.where(c, t, u), np.concatenate([t, u]), …"""
         if func in without_derivative:
-            return func(*bare(args), **bare(kwargs))
+            try:
+                return func(*bare(args), **bare(kwargs))
+            except COMPLAINTS as error:
+                raise retold(error, f"np.{func.__name__}") from error
         if func not in array_functions:
             raise no_rule(func)
         implementation = array_functions[func]
@@ -536,28 +590,22 @@ def compared(compare: Callable[..., Array], *operands: object) -> Array:
     values = bare(operands)
     try:
         return compare(*values)
-    except (TypeError, ValueError) as error:
+    except COMPLAINTS as error:
         raise explained(error, compare, values, {}) from error
 
 
-def owned_array(data: Any) -> Array:
+def owned_array(data: Any, what: str) -> Array:
     """A numeric array that nobody else can change."""
     if isinstance(data, Tensor):
         return data._data
     if not isinstance(data, np.ndarray) and hasattr(data, "__array_function__"):
         return data.copy()  # another library's array: it stays what it is
-    if type(data) is not np.ndarray and isinstance(data, np.ma.MaskedArray):
-        raise TypeError("Tensor: a masked array would lose its mask; use data.filled(value)")
-    try:
-        array = np.array(data)
-    except ValueError as error:
-        raise ValueError(f"Tensor: the data does not form an array: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"Tensor: data must be real numbers or booleans, not {type(data).__name__} "
-            f"of dtype {array.dtype}"
-        )
-    return array
+    return numbers(what, data)
+
+
+def plain(axis: Any) -> Any:
+    """An axis that may be a NumPy array without axes as a number."""
+    return axis.item() if type(axis) is np.ndarray and axis.ndim == 0 else axis
 
 
 def count_along(shape: Shape, axis: Axis) -> int:
@@ -567,21 +615,14 @@ def count_along(shape: Shape, axis: Axis) -> int:
     return prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def as_shape(sizes: Sequence[Any]) -> Shape:
-    """(2, 3) from f(2, 3) and from f((2, 3))."""
-    if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)):
-        sizes = sizes[0]
-    return tuple(map(operator.index, sizes))
-
-
 def frozen_index(index: Any) -> Any:
     """An index that will stay as it is: with arrays of our own for lists, arrays and tensors."""
     if isinstance(index, tuple):
         return tuple(map(frozen_index, index))
     if isinstance(index, np.integer):
         return int(index)
-    if isinstance(index, list) and not index:
-        return np.array(index, dtype=int)  # not of floats, as NumPy makes it
     if isinstance(index, (list, np.ndarray, Tensor)):
-        return np.array(bare(index))
+        array = new_array("getitem: the index", bare(index))
+        empty = isinstance(index, list) and array.size == 0  # NumPy makes an array of floats of it
+        return array.astype(int) if empty else array
     return index

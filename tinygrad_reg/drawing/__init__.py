@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..errors import shown
 from ..tensor import Tensor
 from .dot import write
 from .graph import Graph, read
@@ -56,6 +57,8 @@ class Drawing:
         needed and neither the `dot` program nor pygraphviz is there, and OSError if the file
         cannot be written.
         """
+        if not isinstance(path, (str, PathLike)):
+            raise TypeError(f"draw: the name of a file must be text or a path, not {shown(path)}")
         path = Path(path)
         format = path.suffix[1:].lower()
         if format not in FORMATS:

@@ -152,7 +152,7 @@ def as_node(tensor: Tensor, number: int) -> Node:
         number=number,
         kind=kind,
         operation="" if function is None else function.__name__,
-        name=tensor.name,
+        name=None if tensor.name is None else str(tensor.name),
         shape=tensor.shape,
         dtype=str(tensor.dtype),
         value=numbers(tensor),
