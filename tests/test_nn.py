@@ -226,3 +226,15 @@ def test_classes_may_be_ruled_out_by_infinite_logits(reduction):
 def test_labels_may_be_a_tensor_and_a_single_example_needs_no_batch():
     logits = Tensor([[1.0, 2.0, 3.0]], requires_grad=True)
     assert F.cross_entropy(logits, Tensor([2])).item() == F.cross_entropy(logits[0], 2).item()
+
+
+def test_running_statistics_keep_their_type():
+    layer = nn.BatchNorm1d(3)
+    layer(np.random.default_rng(0).normal(size=(5, 3)))
+    assert [layer.running_mean.dtype, layer.running_var.dtype] == [np.float32] * 2
+
+
+@pytest.mark.parametrize("f", [F.softmax, F.log_softmax, F.logsumexp])
+def test_softmax_and_its_kin_go_along_the_last_axis(f):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    np.testing.assert_array_equal(f(x).numpy(), f(x, axis=2).numpy())
