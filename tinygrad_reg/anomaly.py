@@ -30,10 +30,10 @@ def detect_anomaly() -> Iterator[None]:
     """In this block, raise `AnomalyError` at the first NaN or infinity, forward or backward.
 
     The error names the operation, its inputs, its scope and the line of your program that called
-    it.  For that, every result is searched and every line noted, so use it to find a fault, not to
-    train: a step takes two or three times as long.  A leaf may hold NaN; the first operation that
-    uses it is told apart from one that makes it.  An infinity put there on purpose counts too:
-    mask with a large number such as -1e9 while you search.  NumPy's own warnings are silent.
+    it.  For that, every result is searched and every line noted: a training step takes up to twice
+    as long.  A leaf may hold NaN; the first operation that uses it is named, and says that its
+    input had it already.  An infinity put there on purpose counts too: mask with a large number
+    such as -1e9 while you search.  NumPy's own warnings are silent.
 
     >>> with detect_anomaly():
     ...     loss = objective(model, x, y)
