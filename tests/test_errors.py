@@ -220,6 +220,7 @@ WRONG = [
     (lambda: F.cross_entropy(LOGITS, RAGGED), ValueError, "target: no array can be made of this"),
     (lambda: F.cross_entropy(LOGITS, NO_PROBABILITIES), ValueError, "but the least is -0.5"),
     (lambda: F.cross_entropy(LOGITS, NAN * ROWS), ValueError, "0 or more, but the least is nan"),
+    (lambda: F.cross_entropy(V, [0, 1]), ValueError, r"must have shape \(\), not \(2,\)"),
     (lambda: F.cross_entropy(T.sum(), 0), ValueError, r"\(n, classes\).*shape \(\)"),
     (lambda: F.cross_entropy(np.ones((0, 3)), []), ValueError, "not empty"),
     (lambda: F.cross_entropy("a", [0]), TypeError, r"not str of dtype <U1 \(in cross_entropy\)"),

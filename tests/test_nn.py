@@ -238,3 +238,11 @@ def test_running_statistics_keep_their_type():
 def test_softmax_and_its_kin_go_along_the_last_axis(f):
     x = np.random.default_rng(0).normal(size=(2, 3, 4))
     np.testing.assert_array_equal(f(x).numpy(), f(x, axis=2).numpy())
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "max", "min"])
+def test_reductions_have_numpys_defaults(name):
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    result = getattr(F, name)(x)
+    assert result.shape == ()
+    np.testing.assert_allclose(result.item(), getattr(np, name)(x), rtol=1e-14)
