@@ -246,6 +246,7 @@ WRONG = [
     (lambda: F.linear(T, None), TypeError, "matmul: operands .* not NoneType"),
     (lambda: F.batch_norm(T, np.zeros(4), np.ones(4)), TypeError, "are tensors, not ndarray"),
     (lambda: F.batch_norm(T, V, None), TypeError, "both running_mean and running_var, or neither"),
+    (lambda: F.batch_norm(T, None, None, V[:3]), ValueError, r"or parameter has shape \(3,\)"),
     (lambda: F.batch_norm(T, None, V), TypeError, "both running_mean and running_var, or neither"),
     (lambda: F.batch_norm(T, V, V, 1.0), TypeError, "parameters are tensors, not 1.0"),
     (lambda: F.batch_norm(T[:1], None, None, training=True), ValueError, "at least 2: use"),

@@ -246,3 +246,28 @@ def test_reductions_have_numpys_defaults(name):
     result = getattr(F, name)(x)
     assert result.shape == ()
     np.testing.assert_allclose(result.item(), getattr(np, name)(x), rtol=1e-14)
+
+
+def test_batch_norm_uses_the_estimates_unless_told_to_train():
+    x, mean, var = np.array([[1.0, 2], [3, 5]]), Tensor([0.5, 1]), Tensor([4.0, 9])
+    expected = (x - mean.data) / np.sqrt(var.data + 1e-5)
+    np.testing.assert_allclose(F.batch_norm(x, mean, var).numpy(), expected, rtol=1e-14)
+
+
+def test_leaky_relu_lets_a_hundredth_through():
+    np.testing.assert_array_equal(F.leaky_relu([-3.0, 3]).numpy(), [-0.03, 3])
+
+
+@pytest.mark.parametrize(("reduction", "name"), [("mean", "-target / n"), ("sum", "-target")])
+def test_pictures_name_what_cross_entropy_multiplies_with(reduction, name):
+    logits = Tensor(np.zeros((2, 3)), requires_grad=True)
+    assert F.cross_entropy(logits, [0, 1], reduction).inputs[0].name == name
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.binary_cross_entropy_with_logits])
+def test_losses_have_the_type_of_their_input(loss):
+    x = Tensor(np.zeros(3, np.float32), requires_grad=True)
+    y = Tensor(np.full(3, 0.5), requires_grad=True)
+    result = loss(x, y)
+    result.backward()
+    assert [t.dtype for t in (result, x.grad, y.grad)] == [np.float32, np.float32, np.float64]

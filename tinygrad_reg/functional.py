@@ -317,7 +317,7 @@ def same_shape(name: str, x: Tensor, target: Operand) -> Tensor:
             f"{name}: input and target must have the same shape, not {x.shape} and {y.shape}; "
             "broadcasting them would compare every example with every other"
         )
-    return y if y.requires_grad or y.dtype == x.dtype else y.astype(x.dtype)
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
 def reduced(name: str, losses: Tensor, reduction: Reduction) -> Tensor:
