@@ -271,3 +271,13 @@ def test_losses_have_the_type_of_their_input(loss):
     result = loss(x, y)
     result.backward()
     assert [t.dtype for t in (result, x.grad, y.grad)] == [np.float32, np.float32, np.float64]
+
+
+@pytest.mark.parametrize("f", [F.dropout, F.dropconnect])
+def test_half_is_dropped_by_default_and_nothing_drawn_for_nothing(f):
+    x = Tensor(np.ones((8, 5), np.float32))
+    kept = np.random.default_rng(0).random((8, 5), dtype=np.float32) >= 0.5
+    np.testing.assert_array_equal(f(x, rng=np.random.default_rng(0)).numpy(), 2 * kept)
+    rng = np.random.default_rng(0)
+    assert f(x, 0.0, rng=rng) is x
+    assert rng.random() == np.random.default_rng(0).random()
