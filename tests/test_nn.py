@@ -281,3 +281,21 @@ def test_half_is_dropped_by_default_and_nothing_drawn_for_nothing(f):
     rng = np.random.default_rng(0)
     assert f(x, 0.0, rng=rng) is x
     assert rng.random() == np.random.default_rng(0).random()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["relu", "leaky_relu", "sigmoid", "softplus", "softmax", "log_softmax", "logsumexp", "dropout",
+     "dropconnect", "l1_penalty", "l2_penalty", "mse_loss", "hinge_loss", "cross_entropy",
+     "binary_cross_entropy_with_logits", "linear", "batch_norm"],
+)  # fmt: skip
+def test_composites_put_what_they_compute_in_a_box_of_their_name(name):
+    x, rest = Tensor(np.eye(2), requires_grad=True), []
+    if "loss" in name or "entropy" in name:
+        rest = [np.eye(2) if name != "hinge_loss" else np.ones((2, 2))]
+    elif "penalty" in name or name == "linear":
+        rest = [0.1 if "penalty" in name else np.eye(2)]
+    elif name == "batch_norm":
+        rest = [None, None]
+    result = getattr(F, name)(x, *rest)
+    assert result.scope.path[0].name == name
