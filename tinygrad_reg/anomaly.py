@@ -65,7 +65,7 @@ def inspect_gradient(part: Array, x: Node, node: Node, arrived: Array) -> None:
 
 
 def inspect_sum(g: Array, x: Node) -> None:
-    """Refuse what arrives at a tensor if it is not finite though all its parts were."""
+    """Refuse a gradient given to `backward`, or a sum of finite ones, that is not finite."""
     if not is_finite(bare(g)):
         raise AnomalyError(
             f"backward: the gradient that arrives at {call(x)} has {found(bare(g))}\n{origin(x)}"
@@ -90,8 +90,7 @@ def call(node: Node) -> str:
 
 
 def origin(node: Node) -> str:
-    scopes = "/".join(str(scope.name) for scope in node.scope.path) if node.scope else ""
-    place = f"  in {scopes}\n" if scopes else ""
+    place = f"  in {node.scope}\n" if node.scope and node.scope.path else ""
     try:
         file, number = node.line
     except AttributeError:

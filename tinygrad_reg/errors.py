@@ -176,8 +176,8 @@ def shown(value: Any) -> str:
 
 def inside() -> str:
     """Where in the program: the scopes around a call."""
-    names = [str(scope.name) for scope in here().path]
-    return f" (in {'/'.join(names)})" if names else ""
+    scopes = str(here())
+    return f" (in {scopes})" if scopes else ""
 
 
 def keywords(kwargs: dict[str, Any]) -> str:

@@ -57,8 +57,12 @@ class Scope:
             scope = scope.parent
         return tuple(reversed(inward))
 
+    def __str__(self) -> str:
+        """The names, "Sequential/Linear/linear"; nothing for the program."""
+        return "/".join(str(scope.name) for scope in self.path)
+
     def __repr__(self) -> str:
-        return f"Scope({'/'.join(str(scope.name) for scope in self.path)})"
+        return f"Scope({self})"
 
 
 class Backward(Scope):
