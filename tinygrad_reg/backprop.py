@@ -59,13 +59,13 @@ def sweep(
     the multivariate chain rule.
     """
     inspects = here().inspects
+    if inspects:
+        inspect_sum(g, root)
     gradients: dict[N, Array] = {root: g}
     queue = [(-root.number, root)]
     while queue:
         _, node = heappop(queue)
         g = gradients.pop(node)
-        if inspects:
-            inspect_sum(g, node)
         yield node, g
         if not node.edges:
             continue
@@ -89,6 +89,8 @@ def sweep(
                     inspect_gradient(part, x, node, g)
                 if x in gradients:
                     gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
+                    if inspects:
+                        inspect_sum(gradients[x], x)
                 else:
                     gradients[x] = part
                     heappush(queue, (-x.number, x))
