@@ -10,6 +10,7 @@ from catalogue import catalogue, each_entry, pull_back, sample
 
 from tinygrad_reg import Tensor, grad, primitives, tensor
 from tinygrad_reg import functional as F
+from tinygrad_reg.drawing.graph import behind
 from tinygrad_reg.numerical import GradientError, gradcheck
 from tinygrad_reg.primitives import EachPosition, table
 
@@ -18,18 +19,6 @@ def arriving(result, seed=0):
     """A gradient for a result, of its shape and type."""
     u = np.random.default_rng(seed).uniform(0.5, 1.5, result.shape)
     return np.asarray(u, dtype=result.dtype)
-
-
-def graph(*results: Tensor) -> set[Tensor]:
-    """All tensors that the results were computed from."""
-    seen = set(results)
-    stack = list(results)
-    while stack:
-        for x in stack.pop().inputs:
-            if isinstance(x, Tensor) and x not in seen:
-                seen.add(x)
-                stack.append(x)
-    return seen
 
 
 # --- Derivatives ---------------------------------------------------------------------------------
@@ -62,7 +51,7 @@ def rules_in(entry):
     """Which rules the first derivatives of an entry use, as (function, position)."""
     return {
         (node.function, position)
-        for node in graph(entry.f(*entry.leaves()))
+        for node in behind(entry.f(*entry.leaves()))
         for position, x in enumerate(node.inputs)
         if isinstance(x, Tensor) and x.requires_grad and (node.function, position) in RULES
     }
@@ -185,7 +174,7 @@ def test_rules_call_nothing_but_the_table_to_third_order(entry):
         u = Tensor(arriving(result, order), requires_grad=True)
         found = pull_back(result, u, leaves, create_graph=True)
         assert all(isinstance(g, Tensor) for g in found)
-        assert all(node.function in table for node in graph(*found) if node.function is not None)
+        assert all(node.function in table for node in behind(*found) if node.function is not None)
         result = sum(F.vdot(g, Tensor(arriving(g, order))) for g in found)
         leaves.append(u)
 
@@ -212,7 +201,7 @@ def test_float32_stays_float32_to_second_order(entry):
     u = arriving(result)
     found = pull_back(result, u, leaves, create_graph=True)
     assert [g.dtype for g in found] == [np.float32] * len(leaves)
-    for g in graph(*found):
+    for g in behind(*found):
         assert g.dtype.kind != "f" or g.dtype == np.float32 or "astype" in entry.name
     second = pull_back(sum(F.vdot(g, Tensor(arriving(g))) for g in found), np.float32(1), leaves)
     assert [g.dtype for g in second] == [np.float32] * len(leaves)
@@ -330,12 +319,12 @@ def test_the_arriving_gradient_may_be_changed_afterwards():
 def test_pulling_back_twice_gives_the_same_and_changes_no_value(entry):
     leaves = entry.leaves()
     result = entry.f(*leaves)
-    before = [node.numpy() for node in graph(result)]
+    before = [node.numpy() for node in behind(result)]
     u = arriving(result)
     first = [g.numpy() for g in pull_back(result, u, leaves)]
     second = pull_back(result, u, leaves)
     for a, b in zip(first, second):
         np.testing.assert_array_equal(a, b._data)
-    for value, node in zip(before, graph(result)):
+    for value, node in zip(before, behind(result)):
         np.testing.assert_array_equal(value, node._data)
     np.testing.assert_array_equal(u, arriving(result))

@@ -126,10 +126,10 @@ def in_order(result: Tensor) -> list[Tensor]:
     return list(order) or [result]
 
 
-def behind(result: Tensor) -> set[Tensor]:
-    """The tensor and all tensors it was computed from."""
-    seen = {result}
-    stack = [result]
+def behind(*results: Tensor) -> set[Tensor]:
+    """The tensors and all tensors they were computed from."""
+    seen = set(results)
+    stack = list(results)
     while stack:
         for x in stack.pop().inputs:
             if isinstance(x, Tensor) and x not in seen:
