@@ -134,6 +134,15 @@ def test_the_mixed_second_derivative_of_a_power_is_the_same_in_both_orders(x, y)
     np.testing.assert_allclose([x_first.item(), y_first.item()], expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("reduce", [Tensor.sum, Tensor.max, Tensor.min, Tensor.mean])
+def test_an_axis_may_be_a_numpy_array_without_axes(reduce):
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    reduce(x, np.array(0)).sum().backward()
+    given, x.grad = x.grad, None
+    reduce(x, 0).sum().backward()
+    np.testing.assert_array_equal(given.data, x.grad.data)
+
+
 @pytest.mark.parametrize("base", [0.0, 0.25, 1.0, 3.0])
 @pytest.mark.parametrize("exponent", [0.0, 2.0])
 def test_the_derivative_of_a_power_by_its_exponent(base, exponent):

@@ -164,8 +164,8 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
 
 
 @composite
-def logsumexp(x: Operand, axis: int | None = -1, keepdims: bool = False) -> Tensor:
-    """log Σⱼ exp(xⱼ) along the axis (None: over everything), a smooth maximum."""
+def logsumexp(x: Operand, axis: Axis = -1, keepdims: bool = False) -> Tensor:
+    """log Σⱼ exp(xⱼ) along the axis, or several (None: all), a smooth maximum."""
     x = as_float(x)
     top = bare(largest(x, axis))
     top = constant(np.where(np.isfinite(top), top, 0), name="max")
@@ -173,7 +173,7 @@ def logsumexp(x: Operand, axis: int | None = -1, keepdims: bool = False) -> Tens
     return total if flag("logsumexp: keepdims", keepdims) else squeeze(total, axis)
 
 
-def largest(x: Tensor, axis: int | None) -> Tensor:
+def largest(x: Tensor, axis: Axis) -> Tensor:
     """The maximum along the axis as a constant: to shift by it cancels out, so that is exact."""
     try:
         return constant(x._data.max(axis=axis, keepdims=True), name="max")
