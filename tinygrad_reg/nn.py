@@ -70,8 +70,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        name, outside = type(self).__name__, current.get()
-        token = current.set(Scope(name, outside) if outside.hold is None else enclosed(name))
+        name, mode, outside = type(self).__name__, self.training, current.get()
+        scope = Scope(name, outside, mode) if outside.hold is None else enclosed(name, mode)
+        token = current.set(scope)
         try:
             return self.forward(*args, **kwargs)
         finally:

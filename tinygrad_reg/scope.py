@@ -26,19 +26,23 @@ class Scope:
 
     name      what is computed there: "dropout", "Linear", …; None draws no box
     parent    the scope around it; None for the outermost, `program`
+    training  in a call of a module, whether it is in training mode; None for anything else
     cause     in a backward pass, the number of the forward tensor whose gradient is pulled back
     records   whether operations are recorded
     inspects  whether results are searched for NaN and infinity
     hold      when it is in force while it is current; None for always, which is nearly always
     """
 
-    __slots__ = ("hold", "inspects", "name", "parent", "records")
+    __slots__ = ("hold", "inspects", "name", "parent", "records", "training")
 
     cause: int | None = None
 
-    def __init__(self, name: str | None, parent: Scope | None) -> None:
+    def __init__(
+        self, name: str | None, parent: Scope | None, training: bool | None = None
+    ) -> None:
         self.name = name
         self.parent = parent
+        self.training = training
         self.hold: Hold | None = None
         if parent is None:
             self.records, self.inspects = True, False
@@ -66,12 +70,12 @@ class Scope:
 
 
 class Backward(Scope):
-    """Where the rules of one node run, if they are recorded."""
+    """Where the gradient of one tensor is added up and handed on, if that is recorded."""
 
     __slots__ = ("cause",)
 
-    def __init__(self, scope: Scope | None, cause: int) -> None:
-        super().__init__("backward", scope)
+    def __init__(self, name: str | None, scope: Scope | None, cause: int) -> None:
+        super().__init__(name, scope)
         self.cause = cause
         self.inspects = False  # what rules compute is inspected when they are done
 
@@ -229,9 +233,9 @@ class Hold:
         return self.generator is None or is_running(self.generator)
 
 
-def enclosed(name: str) -> Scope:
+def enclosed(name: str, training: bool | None = None) -> Scope:
     """A scope inside the one in force, about to be made current."""
-    return held(Scope(name, here()))
+    return held(Scope(name, here(), training))
 
 
 def held(scope: Scope, generator: FrameType | None = None) -> Scope:
