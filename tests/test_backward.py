@@ -247,7 +247,7 @@ def test_backward_nodes_carry_the_scope_of_the_node_that_caused_them():
     history = [node for node, _ in backprop.sweep(x.grad, np.ones(3))]
     caused = [node for node in history if node.scope and node.scope.cause == exp.number]
     assert caused
-    assert all([s.name for s in node.scope.path] == ["block", "backward"] for node in caused)
+    assert all([s.name for s in node.scope.path] == ["block", "∂ exp"] for node in caused)
 
 
 def test_scopes_nest_stay_apart_and_end_with_their_block():

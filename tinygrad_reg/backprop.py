@@ -63,6 +63,7 @@ def sweep(
         inspect_sum(g, root)
     gradients: dict[N, Array] = {root: g}
     queue = [(-root.number, root)]
+    scopes: dict[N, Backward] = {}
     while queue:
         _, node = heappop(queue)
         g = gradients.pop(node)
@@ -72,7 +73,7 @@ def sweep(
         if create_graph:
             check_fresh(node)
             out, arguments = node, node.inputs
-            outside = current.set(Backward(node.scope, node.number))
+            outside = current.set(backward_scope(node, scopes))
         else:
             out, arguments = node._data, node.values
         metadata = node.metadata
@@ -88,7 +89,11 @@ def sweep(
                 if inspects:
                     inspect_gradient(part, x, node, g)
                 if x in gradients:
+                    if create_graph:  # the sum is x's, and not of the operation that used it last
+                        current.set(backward_scope(x, scopes))
                     gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
+                    if create_graph:
+                        current.set(scopes[node])
                     if inspects:
                         inspect_sum(gradients[x], x)
                 else:
@@ -97,6 +102,14 @@ def sweep(
         finally:
             if create_graph:
                 current.reset(outside)
+
+
+def backward_scope(node: N, scopes: dict[N, Backward]) -> Backward:
+    """The scope of all that is done with the gradient of a node; that of a leaf draws no box."""
+    if node not in scopes:
+        name = None if node.function is None else f"∂ {node.function.__name__}"
+        scopes[node] = Backward(name, node.scope, node.number)
+    return scopes[node]
 
 
 def fit(part: Array, x: Array, node: Node) -> Array:
