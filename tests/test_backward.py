@@ -270,3 +270,16 @@ def test_scopes_nest_stay_apart_and_end_with_their_block():
     with pytest.raises(ValueError, match="probability of dropping"):
         F.dropout(x, 2.0)
     assert (x + 1).scope.path == ()
+
+
+def test_the_gradients_of_a_reused_tensor_are_added_up_in_its_own_scope():
+    x = leaf(3)
+    with tg.scope("block"):
+        h = x.exp()
+    y = (h * h * x).sum()
+    y.backward(create_graph=True)
+    history = [node for node, _ in backprop.sweep(x.grad, np.ones(3))]
+    (at_h,) = (n for n in history if n.function is np.add and n.scope.cause == h.number)
+    assert str(at_h.scope) == "block/∂ exp"
+    (at_x,) = (n for n in history if n.function is np.add and n.scope.cause == x.number)
+    assert str(at_x.scope) == "", "a leaf stands outside of all boxes"
