@@ -4,7 +4,7 @@ import numpy as np
 
 from . import functional, init, nn, optim
 from .anomaly import AnomalyError, detect_anomaly
-from .drawing import draw
+from .drawing import Film, draw, draw_backward
 from .errors import StaleValueError
 from .gradient import grad, value_and_grad
 from .numerical import gradcheck
@@ -16,11 +16,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnomalyError",
+    "Film",
     "StaleValueError",
     "Tensor",
     "composite",
     "detect_anomaly",
     "draw",
+    "draw_backward",
     "functional",
     "grad",
     "gradcheck",

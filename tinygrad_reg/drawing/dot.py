@@ -6,12 +6,18 @@ in, and the edges end at these dots: x - y and y - x are different pictures.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
-from itertools import chain, count
+from itertools import chain
 
-from .graph import Box, Graph, Node, Numbers
+from .graph import Box, Item, Node, contents
+from .health import EXPLODING, VANISHING, colours, legend
+from .numbers import Numbers
+from .view import View
 
 INFIX = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "**", "matmul": "@"}
 LONGEST = 40  # characters of a name that are shown; its tooltip has it in full
@@ -22,89 +28,253 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uff
 
 # Kinds differ by shape and not by colour alone.  The fills are light tints of a colour-blind-safe
 # palette (Okabe & Ito 2008): black text stays readable on them, in print too.
-STYLES = {
-    "operation": 'shape=box style="rounded,filled" fillcolor="#ffffff"',
-    "parameter": 'shape=cylinder margin="0.08,0.08" style=filled fillcolor="#fde7c2"',
-    "input": 'shape=ellipse margin="0,0" style=filled fillcolor="#d6ebf8"',
-    "constant": 'shape=note style=filled fillcolor="#e4e4e4"',
+SHAPES = {
+    "operation": ('shape=box style="rounded,filled"', "#ffffff"),
+    "backward": ("shape=box style=filled", "#efe2f3"),
+    "parameter": ('shape=cylinder margin="0.08,0.08" style=filled', "#fde7c2"),
+    "input": ('shape=ellipse margin="0,0" style=filled', "#d6ebf8"),
+    "constant": ("shape=note style=filled", "#e4e4e4"),
+    "mask": ('shape=octagon margin="0,0" style=filled', "#d9efe4"),
+    "forward": ('shape=box style="rounded,filled,dashed"', "#ffffff"),
+    "box": ('shape=box3d margin="0.12,0.08" style=filled', "#e6ebf1"),
 }
 BOX_FILLS = "#f4f6f8", "#fcfdfe"  # by turns, from the outermost inwards
+ALARM = "#b00020"
+BACKWARD = "#7b3294"
 
 HEADER = """\
 digraph {
-  graph [fontname=Helvetica fontsize=11 labeljust=l nodesep=0.2 ranksep=0.35]
+  graph [fontname=Helvetica fontsize=11 labeljust=l nodesep=0.2 ranksep=0.35 nslimit=10]
   node [fontname=Helvetica fontsize=10 margin="0.06,0.03" color="#444444"]
-  edge [color="#444444" arrowsize=0.6]
+  edge [fontname=Helvetica fontsize=9 color="#444444" arrowsize=0.6]
 """
 TABLE = '<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="1">'
+MATRIX = '<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0">'
 SPRING = '<TD COLSPAN="99"></TD>'  # takes the room that a table in a wider one has too much
 
 
-def write(graph: Graph) -> str:
-    """The DOT text of a graph: the same for the same program, byte for byte."""
-    return "".join(chain([HEADER], statements(graph), edges(graph), ["}\n"]))
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a picture shows.
+
+    figures    the numbers of values and gradients
+    health     colours by the size of the gradient, and their legend
+    formulas   derivative rules on the edges
+    mirrored   the backward pass runs against the forward pass, beside it
+    ids        what the ids of elements begin with; None for no ids
+    """
+
+    figures: bool = True
+    health: bool = False
+    formulas: bool = False
+    mirrored: bool = False
+    ids: str | None = None
 
 
-def statements(graph: Graph) -> Iterator[str]:
+PLAIN = Look()
+
+
+def write(view: View, look: Look = PLAIN) -> str:
+    """The DOT text of a view: the same for the same program, byte for byte."""
+    parts = statements(view, look), edges(view, look), caption(view, look), ["}\n"]
+    return "".join(chain([HEADER], *parts))
+
+
+def statements(view: View, look: Look) -> Iterator[str]:
     """The nodes in their boxes, each box where its first node stands."""
-    contents: dict[Box | None, list[Node | Box]] = {None: []}
-    for node in graph.nodes:
-        item: Node | Box = node
-        box = node.box
-        while box is not None and box not in contents:
-            contents[box] = [item]
-            item, box = box, box.parent
-        contents[box].append(item)
-    numbers = count(1)
-    opened = [iter(contents[None])]  # not recursion: nobody says how deep boxes may nest
+    items, hidden = contents(view.graph.nodes), view.hidden()
+    opened = [iter(items[None])]  # not recursion: nobody says how deep boxes may nest
     while opened:
         indent = "  " * min(len(opened), DEEPEST)
         here = next(opened[-1], None)
         if isinstance(here, Node):
-            yield f"{indent}n{here.number} [{attributes(here)}]\n"
+            yield f"{indent}n{here.number} [{attributes(here, look)}]\n"
+        elif isinstance(here, Box) and here in hidden:
+            yield f"{indent}b{here.number} [{summary(here, hidden[here], look)}]\n"
         elif isinstance(here, Box):
-            name = " · ".join(filter(None, here.names))
             fill = BOX_FILLS[(len(opened) - 1) % 2]
+            name = title(here)
             yield (
-                f"{indent}subgraph cluster_{next(numbers)} {{\n"
-                f'{indent}  label={label(name)} tooltip="{escaped(name)}"\n'
+                f"{indent}subgraph cluster_{here.number} {{\n"
+                f'{indent}  label={label(name)} tooltip="{escaped(name)}"{identity(here, look)}\n'
                 f'{indent}  style="rounded,filled" color="#8a8a8a" fillcolor="{fill}"\n'
             )
-            opened.append(iter(contents[here]))
+            opened.append(iter(items[here]))
         else:
             opened.pop()
             if opened:
                 yield "  " * min(len(opened), DEEPEST) + "}\n"
 
 
-def edges(graph: Graph) -> Iterator[str]:
+def edges(view: View, look: Look) -> Iterator[str]:
     """One edge for each use of a node as an input."""
-    for node in graph.nodes:
-        for i, x in enumerate(node.inputs):
-            if isinstance(x, Node):
-                yield f"  n{x.number} -> n{node.number}:i{i}:n\n"
+    leaves = leaving(view)
+    for start, to, node, i in view.edges():
+        tail, head = place(start), place(to)
+        said = []
+        if look.ids is not None:
+            said.append(f'id="{look.ids}e{node.number}-{i}"')
+        source = node.inputs[i]
+        upwards = look.mirrored and node.backward
+        if has_formula(to, node, i, look):
+            rule = node.rules[i]
+            said.append(f'label=<&#160;{shown(rule)}> tooltip="{escaped(rule)}"')
+        elif (start, to) in leaves:
+            said.append(f"taillabel=<&#160;{leaves[start, to]}&#160;>")
+        port = f":i{i}" * isinstance(to, Node)
+        if upwards:
+            said.append(f'color="{BACKWARD}"')
+            if isinstance(source, Node) and source.backward:
+                tail, head = f"{head}{port}{':s' * bool(port)}", tail  # drawn against the ranks
+                said.append("dir=back")
+            else:
+                head += port
+                said.append("style=dashed constraint=false")
+        else:
+            head += port + ":n" * bool(port)
+        yield f"  {tail} -> {head}{f' [{chr(32).join(said)}]' * bool(said)}\n"
+
+
+def leaving(view: View) -> dict[tuple[Item, Item], str]:
+    """What goes along edges out of closed boxes, if that was not computed there: "weight"."""
+    leaves: dict[tuple[Item, Item], dict[Node, None]] = defaultdict(dict)
+    for node in view.graph.nodes:
+        for x in node.inputs:
+            if isinstance(x, Node) and x.kind != "operation" and view.shown(x) is not x:
+                leaves[view.shown(x), view.shown(node)][x] = None
+    said = {}
+    for pair, (first, *others) in leaves.items():
+        name = first.name or first.kind
+        said[pair] = plural(1 + len(others), first.kind) if others else shown(name)
+    return said
+
+
+def has_formula(to: Item, node: Node, i: int, look: Look) -> bool:
+    """Whether the rule of an edge stands on it: on those of the forward pass."""
+    upwards = look.mirrored and node.backward
+    return look.formulas and isinstance(to, Node) and i in node.rules and not upwards
+
+
+def result_of(nodes: list[Node]) -> Node:
+    """What a closed box gives: the last that its operations compute in the forward pass."""
+    return max(nodes, key=lambda node: (node.kind == "operation", not node.backward, node.number))
+
+
+def place(item: Item) -> str:
+    """The name of an item in DOT."""
+    return f"{'n' if isinstance(item, Node) else 'b'}{item.number}"
+
+
+def identity(item: Item, look: Look) -> str:
+    return "" if look.ids is None else f' id="{look.ids}{place(item)}"'
+
+
+def caption(view: View, look: Look) -> Iterator[str]:
+    """What stands below the picture: what was left out, and what colours and letters mean."""
+    if look.ids is not None:
+        return  # a page says it beside the picture
+    rows = [escaped(view.note)] if view.note else []
+    if look.health:
+        used = {colours(node.gradient)[0] for node in view.graph.nodes if node.gradient}
+        cells = "".join(
+            f'<TD BGCOLOR="{fill}"><FONT COLOR="{ink}">&#160;{escaped(text)}&#160;</FONT></TD>'
+            for text, fill, ink in legend(used)
+        )
+        rows.append(f"{TABLE}<TR><TD>√(Σg²/n) of the gradient:</TD>{cells}</TR></TABLE>")
+        if any("gradient" in flag for node in view.graph.nodes for flag in node.flags):
+            rows.append(f"vanishing: below {short(VANISHING)}, exploding: above {short(EXPLODING)}")
+    if any(has_formula(to, node, i, look) for _, to, node, i in view.edges()):
+        rows.append("on an edge: what goes back along it, if ḡ arrives (in, out: values)")
+    if any(box.times > 1 for box in view.graph.boxes):
+        rows.append("×: a block that repeats, with the numbers of the first one")
+    if look.mirrored:
+        rows.append("purple, upwards: the backward pass; dashed: what it uses of the forward pass")
+    if rows:
+        lines = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
+        yield f"  label=<{TABLE}{lines}</TABLE>> labelloc=b\n"
 
 
 # --- Labels --------------------------------------------------------------------------------------
 
 
-def attributes(node: Node) -> str:
+def attributes(node: Node, look: Look) -> str:
     """All that is said of a node."""
-    rows = [call(node) if node.operation else leaf(node)]
-    if node.operation and node.name:
+    operation = node.kind == "operation"
+    kind = "backward" if operation and node.backward else node.kind
+    rows = [] if operation else [leaf(node)]
+    if operation and node.name:
         rows.append(row("name", bold(node.name)))
     rows.append(row("shape", f"{node.shape} {node.dtype}"))
-    value = described(node.value, node.dtype) + " (replaced since)" * node.replaced
-    rows += [row("value", value), row("grad", described(node.gradient, node.dtype))]
-    extra = tooltip(node.name or "") + " peripheries=2" * node.result
+    if look.figures:
+        rows.append(row("value", described(node.value, node.dtype)))
+        if node.replaced:
+            rows.append(row("", "(replaced since)"))
+        if node.flows:
+            rows.append(row("grad", described(node.gradient, node.dtype)))
+        rows += map(alarm, node.flags)
+    if kind == "parameter":
+        rows.insert(0, f'<TR><TD HEIGHT="{2 * sum(map(lines_of, rows))}"></TD></TR>')
+    if operation:
+        rows.insert(len(rows) if node.backward and look.mirrored else 0, call(node))
+    extra = tooltip(node.name or "") + " peripheries=2" * node.result + identity(node, look)
+    return plate(kind, rows, node.gradient, bool(node.flags), extra, look)
+
+
+def summary(box: Box, nodes: list[Node], look: Look) -> str:
+    """All that is said of a closed box."""
+    operations = sum(node.kind == "operation" for node in nodes)
+    last = result_of(nodes)
+    rows = [f'<TR><TD COLSPAN="2" ALIGN="LEFT">{bold(title(box))}</TD></TR>']
+    if last.name and last.kind == "operation":
+        rows.append(row("name", bold(last.name)))
+    rows.append(row("", plural(operations, "operation")))
+    parameters = [node for node in nodes if node.kind == "parameter"]
+    if parameters:
+        size = sum(math.prod(node.shape) for node in parameters)
+        rows.append(row("", f"{plural(len(parameters), 'parameter')}, {plural(size, 'number')}"))
+    rows.append(row("out", f"{last.shape} {last.dtype}"))
+    flags = Counter(flag for node in nodes for flag in node.flags)
+    if look.figures:
+        rows.append(row("value", described(last.value, last.dtype)))
+        if last.flows:
+            rows.append(row("grad", described(last.gradient, last.dtype)))
+        rows += (
+            alarm(flag + f", {count} times" * (count > 1)) for flag, count in flags.most_common(3)
+        )
+    extra = tooltip(title(box)) + identity(box, look)
+    extra += " peripheries=2" * any(node.result for node in nodes)
+    return plate("box", rows, last.gradient, bool(flags), extra, look)
+
+
+def plate(
+    kind: str, rows: list[str], gradient: Numbers | None, alarming: bool, extra: str, look: Look
+) -> str:
+    """The attributes of a node with these rows."""
+    shape, fill = SHAPES[kind]
+    if look.health:
+        fill, ink = colours(gradient)
+        extra += f' fontcolor="{ink}"' * (ink != "#000000")
+    if alarming and look.figures:
+        extra += f' color="{ALARM}" penwidth=2'
     lines = "".join("\n    " + line for line in rows)
-    return f"{STYLES[node.kind]}{extra} label=<{TABLE}{lines}</TABLE>>"
+    return f'{shape} fillcolor="{fill}"{extra} label=<{TABLE}{lines}</TABLE>>'
+
+
+def title(box: Box) -> str:
+    """The name of a box, with how many it stands for, and the mode where a module was called."""
+    mode = (" (training)" if box.training else " (eval)") * box.tells_mode
+    return box.name + f" × {box.times}" * (box.times > 1) + mode
+
+
+def plural(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def leaf(node: Node) -> str:
     """What kind of leaf it is, and its name."""
     name = f" {bold(node.name)}" if node.name else ""
-    return f'<TR><TD COLSPAN="2" ALIGN="LEFT">{node.kind}{name}</TD></TR>'
+    kind = f"forward: {node.operation}" if node.kind == "forward" else node.kind
+    return f'<TR><TD COLSPAN="2" ALIGN="LEFT">{kind}{name}</TD></TR>'
 
 
 def call(node: Node) -> str:
@@ -128,26 +298,49 @@ def call(node: Node) -> str:
 
 def row(key: str, value: str) -> str:
     """One line of a node, below its title."""
-    return (
-        f'<TR><TD ALIGN="LEFT"><FONT COLOR="#555555">{key}&#160;</FONT></TD>'
-        f'<TD ALIGN="LEFT">{value}</TD></TR>'
-    )
+    return f'<TR><TD ALIGN="LEFT">{key}&#160;</TD><TD ALIGN="LEFT">{value}</TD></TR>'
+
+
+def alarm(text: str) -> str:
+    return f'<TR><TD COLSPAN="2" ALIGN="LEFT"><B>▲ {escaped(text)}</B></TD></TR>'
 
 
 def described(numbers: Numbers | None, dtype: str) -> str:
-    """A scalar exactly, an array as mean ± sd and norm."""
+    """A scalar exactly, a small array in full, a larger one by its statistics."""
     if numbers is None:
         return "–"
-    if numbers.exact is not None:
-        return numbers.exact
-    if dtype == "bool":
-        return f"{numbers.mean:.0%} true"
-    return f"{short(numbers.mean)} ± {short(numbers.sd)}, norm {short(numbers.norm)}"
+    if numbers.rows is None:
+        if dtype == "bool":
+            return f"{share(numbers.mean)} true"
+        more = f"{short(numbers.low)} … {short(numbers.high)}, norm {short(numbers.norm)}"
+        more += f", {share(numbers.zeros)} zeros" * (numbers.zeros > 0)
+        return f'{short(numbers.mean)} ± {short(numbers.sd)}<BR ALIGN="LEFT"/>{more}'
+    if not numbers.rows:
+        return "empty"
+    if len(numbers.rows) == len(numbers.rows[0]) == 1:
+        return numbers.rows[0][0]
+    tall = len(numbers.rows) > max(4, len(numbers.rows[0]))
+    lines = list(zip(*numbers.rows)) if tall else list(numbers.rows)
+    cells = [
+        "".join(f'<TD ALIGN="RIGHT">{element(x)}&#160;&#160;</TD>' for x in line) for line in lines
+    ]
+    cells[0] += "<TD>ᵀ</TD>" * tall
+    return MATRIX + "".join(f"<TR>{line}</TR>" for line in cells) + "</TABLE>"
 
 
-def short(x: float) -> str:
-    """Three significant digits: 0.125, 1.2e-5."""
-    return re.sub(r"e([+-])0*", r"e\1", f"{x:.3g}").replace("e+", "e")
+def element(text: str) -> str:
+    """An element of an array: a float to four digits."""
+    return short(float(text), 4) if re.search(r"\d[.e]", text) else text
+
+
+def share(x: float) -> str:
+    """A share, never called nothing or all if it is not."""
+    return "&lt;1%" if 0 < x < 0.01 else "&gt;99%" if 0.99 < x < 1 else f"{x:.0%}"
+
+
+def short(x: float, digits: int = 3) -> str:
+    """A few significant digits: 0.125, 1.2e-5."""
+    return re.sub(r"e([+-])0*", r"e\1", f"{x + 0.0:.{digits}g}").replace("e+", "e")
 
 
 def label(text: str) -> str:
@@ -157,6 +350,11 @@ def label(text: str) -> str:
 
 def bold(text: str) -> str:
     return f"<B>{shown(text)}</B>"
+
+
+def lines_of(row: str) -> int:
+    """How many lines a row has: the rim of a cylinder grows with its height, and needs room."""
+    return max(1, row.count("<TR>") - 1) + row.count("<BR")
 
 
 def tooltip(text: str) -> str:

@@ -1,0 +1,90 @@
+"""A film of a training run: the numbers of one graph, again and again."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from os import PathLike
+
+from ..errors import shown, whole
+from ..nn import Module
+from ..tensor import Tensor
+from .dot import Look
+from .graph import Graph, Node
+from .page import write
+from .picture import destination, draw, put, refuse_too_large
+from .view import view
+
+
+class Film:
+    """Records the graph of a training step now and then, and plays training as one page.
+
+    every   how many calls of `record` there are for one frame
+    model   calls parameters and buffers by their dotted names, "1.weight"
+
+    A frame holds statistics of values and gradients, not arrays, and takes about as long as two
+    backward passes and a look at every number.
+
+    >>> film = Film(every=10)
+    >>> for x, y in batches:
+    ...     loss = F.cross_entropy(model(x), y)
+    ...     film.record(loss)
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    >>> film.save("training.html")
+    """
+
+    def __init__(self, every: int = 1, *, model: Module | None = None) -> None:
+        if model is not None and not isinstance(model, Module):
+            raise TypeError(f"Film: model must be a module, not {shown(model)}")
+        self.every = whole("Film: every", every, least=1)
+        self.model = model
+        self.steps = 0
+        self.frames: list[tuple[str, Graph]] = []
+
+    def record(self, loss: Tensor, label: str | None = None) -> None:
+        """Take a frame of this step of training: of the first, and of each `every`-th after it.
+
+        loss    of a single element, before the optimizer's step: its graph is differentiated
+        label   what the page calls the frame; by default "step 1", "step 2", …
+
+        Raises ValueError if the graph does not consist of the same operations as the first one
+        (arrays may have other shapes), and what `draw` raises.  Then nothing is recorded.
+        """
+        if self.steps % self.every == 0:
+            graph = draw(loss, None, gradients=True, model=self.model).graph
+            if self.frames:
+                refuse_another(graph, self.frames[0][1])
+            self.frames.append((label or f"step {self.steps + 1}", graph))
+        self.steps += 1
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the page, .html.
+
+        Raises ValueError for another suffix and for a film without frames, NoRendererError (a
+        RuntimeError) without Graphviz, and OSError if the file cannot be written.
+        """
+        path = destination("Film", path, ("html",))
+        if not self.frames:
+            raise ValueError("Film: there is no frame yet; call record(loss) in the training loop")
+        graph, look = self.frames[0][1], Look(health=True)
+        refuse_too_large(view(graph, 0), look)
+        put("Film", path, write(graph, look, self.frames).encode())
+
+
+def refuse_another(graph: Graph, first: Graph) -> None:
+    """ValueError if the graphs do not consist of the same calls."""
+    for old, new in zip_longest(
+        map(call, first.nodes), map(call, graph.nodes), fillvalue="nothing"
+    ):
+        if old != new:
+            raise ValueError(
+                f"Film: the graph differs from that of the first frame: {new} instead of {old}; "
+                "make another Film for another graph"
+            )
+
+
+def call(node: Node) -> str:
+    """A call, whatever the shapes and the Python numbers in it, which may depend on them."""
+    inputs = ("…" if isinstance(x, str) else f"#{x.number}" for x in node.inputs)
+    return f"{node.operation or node.kind}({', '.join(inputs)})"

@@ -1,0 +1,271 @@
+"""Writing: one page of HTML that shows a graph and plays its backward pass.
+
+The page is a file of its own: pictures, numbers, style (page.css) and script (page.js) stand in it,
+and its content security policy allows nothing else: no network, no other script, no other style.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any, TypeAlias
+from xml.etree import ElementTree
+
+from .dot import INFIX, SHAPES, Look, title
+from .dot import write as dot
+from .graph import Graph, Node
+from .health import colours, legend
+from .numbers import Numbers
+from .render import render
+from .text import arguments, called
+from .view import LARGEST, view
+
+Frame: TypeAlias = tuple[str, Graph]  # what the moment is called, and the graph with its numbers
+
+WIDEST, HIGHEST = 1600, 1100  # points; larger pictures have to be zoomed into
+DIGITS = 5  # of statistics
+DEPTHS = 4  # levels of boxes that open all at once, before all of them do
+MARGIN = 8  # around a picture, for what page.js writes at its edges
+SVG = "{http://www.w3.org/2000/svg}"
+SPACE = "{http://www.w3.org/XML/1998/namespace}space"
+OWN_ID = re.compile(r"v\d+-")
+BUTTONS = {
+    "To the start": "M3 3h2v10H3zM14 3v10L6 8z",
+    "Back": "M11 3v10L4 8z",
+    "Play": "M4 2v12l9-6z",
+    "Forward": "M5 3v10l7-5z",
+    "To the end": "M11 3h2v10h-2zM2 3v10l8-5z",
+}
+PAUSE = "M4 3h3v10H4zM9 3h3v10H9z"
+LEGEND = {
+    "operation": ("operation", "M5 2h18q4 0 4 4v6q0 4-4 4H5q-4 0-4-4V6q0-4 4-4z"),
+    "backward": ("derivative rule", "M1 2h26v14H1z"),
+    "forward": ("forward value", "M5 2h18q4 0 4 4v6q0 4-4 4H5q-4 0-4-4V6q0-4 4-4z"),
+    "parameter": ("parameter", "M3 4v10c0 3 22 3 22 0V4c0-3-22-3-22 0c0 3 22 3 22 0"),
+    "input": ("input", "M1 9a13 7.5 0 0 1 26 0a13 7.5 0 0 1-26 0"),
+    "constant": ("constant", "M2 2h18l6 5v9H2zM20 2v5h6"),
+    "mask": ("mask", "M8 1h12l7 5v6l-7 5H8l-7-5V6z"),
+    "box": ("closed box", "M1 5h22v11H1zM1 5l4-4h22v11l-4 4M23 5l4-4"),
+}
+
+
+def write(graph: Graph, look: Look, frames: Sequence[Frame]) -> str:
+    """The text of the page.
+
+    frames   at least one: graphs with the nodes of `graph`; if there are several, pictures have no
+             numbers, and the page shows those of the frame
+
+    Boxes can be opened down to the depth that Graphviz can lay out; the outermost are always shown.
+
+    Raises NoRendererError without Graphviz.
+    """
+    style, script, page = (
+        files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
+        for kind in ("css", "js", "html")
+    )
+    pictures = list(baked(graph, replace(look, figures=look.figures and len(frames) == 1)))
+    seen = max((k for k, picture in enumerate(pictures) if is_readable(picture)), default=0)
+    name = ", ".join(node.name for node in graph.nodes if node.result and node.name) or "graph"
+    data = json.dumps(contents(graph, look, frames), separators=(",", ":"))
+    return Template(page).substitute(
+        title=escape(name.encode("utf-8", "replace").decode()),
+        policy=f"default-src 'none'; script-src '{fingerprint(script)}'; "
+        f"style-src '{fingerprint(style)}'; base-uri 'none'; form-action 'none'",
+        style=style,
+        script=script,
+        buttons="\n".join(button(name, path) for name, path in BUTTONS.items()),
+        views="\n".join(
+            f'<div class="view"{" hidden" * (k != seen)}>{markup(picture)}</div>'
+            for k, picture in enumerate(pictures)
+        ),
+        legend="\n".join(explained(graph, look, frames)),
+        data=data.replace("<", "\\u003c"),  # else "</script>" in a name would end it here
+    )
+
+
+def fingerprint(text: str) -> str:
+    """How a content security policy calls an inline script or style."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+# --- Data ----------------------------------------------------------------------------------------
+
+
+def contents(graph: Graph, look: Look, frames: Sequence[Frame]) -> dict[str, Any]:
+    """What page.js reads: the graph, and what changes from frame to frame."""
+    names = called(graph)
+    return {
+        "nodes": [described(node, names) for node in graph.nodes],
+        "boxes": [
+            {"id": box.number, "label": title(box), "box": box.parent and box.parent.number}
+            for box in graph.boxes
+        ],
+        "sweep": [node.number for node in graph.sweep],
+        "frames": [
+            {
+                "label": label,
+                "nodes": {node.number: state(node, look.health) for node in moment.nodes},
+                "parts": {
+                    node.number: [(i, packed(part)) for i, part in node.parts]
+                    for node in moment.nodes
+                    if node.parts
+                },
+            }
+            for label, moment in frames
+        ],
+    }
+
+
+def described(node: Node, names: dict[Node, str]) -> dict[str, Any]:
+    """What stays the same."""
+    return {
+        "id": node.number,
+        "kind": node.kind,
+        "label": names[node] if node.name else f"{node.operation or node.kind} {names[node]}",
+        "call": call(node, names) if node.kind == "operation" else "",
+        "operation": node.operation,
+        "name": node.name,
+        "dtype": node.dtype,
+        "flows": node.flows,
+        "backward": node.backward,
+        "box": node.box and node.box.number,
+        "inputs": [x.number if isinstance(x, Node) else x for x in node.inputs],
+        "result": node.result,
+        "rules": node.rules,
+    }
+
+
+def call(node: Node, names: dict[Node, str]) -> str:
+    """How it was called: "x @ weight", "sum(#3, axis=0)"."""
+    given = list(arguments(node, names))
+    if node.operation in INFIX and len(given) == 2:
+        return f" {INFIX[node.operation]} ".join(given)
+    return f"{node.operation}({', '.join(given)})"
+
+
+def state(node: Node, coloured: bool) -> dict[str, Any]:
+    """What changes from frame to frame."""
+    looks = dict(zip(("fill", "ink"), colours(node.gradient))) if coloured else {}
+    return looks | {
+        "shape": str(node.shape),
+        "value": packed(node.value),
+        "gradient": packed(node.gradient),
+        "flags": node.flags,
+    }
+
+
+def packed(numbers: Numbers | None) -> dict[str, Any] | None:
+    """The elements as text if they are few, otherwise statistics."""
+    if numbers is None:
+        return None
+    if numbers.rows is not None:
+        return {"rows": numbers.rows}
+    found = numbers.mean, numbers.sd, numbers.norm, numbers.low, numbers.high, numbers.zeros
+    return {"stats": [rounded(x) for x in found]}
+
+
+def rounded(x: float) -> float | str:
+    """A number for JSON, which has neither NaN nor infinities."""
+    return float(f"{x:.{DIGITS}g}") if math.isfinite(x) else str(x)
+
+
+# --- Pieces of the page --------------------------------------------------------------------------
+
+
+def button(name: str, path: str) -> str:
+    icon, kind = f'<path class="start" d="{path}"/>', ""
+    if name == "Play":
+        icon, kind = f'{icon}<path class="pause" d="{PAUSE}"/>', ' class="play"'
+    return (
+        f'<button type="button"{kind} aria-label="{name}">'
+        f'<svg viewBox="0 0 16 16" aria-hidden="true">{icon}</svg></button>'
+    )
+
+
+def explained(graph: Graph, look: Look, frames: Sequence[Frame]) -> Iterator[str]:
+    """The legend: the shapes that are there, and what the colours mean."""
+    kinds = {"backward" if node.backward else node.kind for node in graph.nodes}
+    yield "<ul>"
+    for kind, (text, path) in LEGEND.items():
+        if kind in kinds or (kind == "box" and graph.boxes):
+            fill = "none" if look.health else SHAPES[kind][1]
+            yield (
+                f'<li><svg viewBox="0 0 28 18" aria-hidden="true"><path d="{path}" fill="{fill}"/>'
+                f"</svg>{text}</li>"
+            )
+    yield "</ul>\n<p>Values flow down along the arrows; gradients flow back up against them.</p>"
+    if look.health:
+        yield "<p>Numbers on edges: what goes back there, or the norm ‖…‖ of an array.</p>"
+        yield '<p>Colours: size of the gradient, √(Σḡ²/n), from</p>\n<ul class="scale">'
+        used = {colours(node.gradient)[0] for _, moment in frames for node in moment.nodes}
+        for text, fill, _ in legend(used):
+            yield (
+                '<li><svg viewBox="0 0 22 14" aria-hidden="true">'
+                f'<path d="M1 1h20v12H1z" fill="{fill}"/></svg>{escape(text)}</li>'
+            )
+        yield "</ul>"
+
+
+# --- Pictures ------------------------------------------------------------------------------------
+
+
+def baked(graph: Graph, look: Look) -> Iterator[ElementTree.Element]:
+    """Pictures with more and more open boxes, from none to all, as far as they can be laid out."""
+    levels = 1 + max((box.depth for box in graph.boxes), default=-1)
+    for k, depth in enumerate(sorted({*range(min(levels, DEPTHS)), levels})):
+        opened = view(graph, depth)
+        if k > 0 and opened.effort() > LARGEST:
+            return
+        yield slim(render(dot(opened, replace(look, ids=f"v{k}-")), "svg"))
+
+
+def slim(svg: bytes) -> ElementTree.Element:
+    """Graphviz's picture for a place in a page.
+
+    Attributes that nearly every text repeats are said once, at the root.  The white ground and the
+    caption go, for the page has its own; so do tooltips, and the ids that Graphviz makes up, which
+    every picture would repeat.
+    """
+    root = ElementTree.fromstring(svg)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(SVG)
+        if not OWN_ID.match(element.get("id", "")):
+            element.attrib.pop("id", None)
+        element.attrib.pop(SPACE, None)  # page.css says it
+    for group in list(root.iter("g")):
+        found: list[ElementTree.Element] = []
+        for child in group:
+            found += child if child.tag == "a" else [child]  # a tooltip wraps what it is of
+        if group.get("class") == "graph":
+            found = [child for child in found if child.tag == "g"]
+        group[:] = [child for child in found if child.tag != "title"]
+    texts = list(root.iter("text"))
+    usual = {
+        name: Counter(text.get(name, "") for text in texts).most_common(1)[0][0]
+        for name in ("font-family", "font-size", "text-anchor")
+    }
+    for text in texts:
+        text.attrib = {k: v for k, v in text.attrib.items() if usual.get(k) != v}
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
+    room = f"{left - MARGIN:g} {top - MARGIN:g} {width + 2 * MARGIN:g} {height + 2 * MARGIN:g}"
+    root.attrib = {"viewBox": room, **usual}
+    return root
+
+
+def is_readable(picture: ElementTree.Element) -> bool:
+    """Whether its text can be read when all of it is seen in a window of usual size."""
+    _, _, width, height = map(float, picture.attrib["viewBox"].split())
+    return width <= WIDEST and height <= HIGHEST
+
+
+def markup(picture: ElementTree.Element) -> str:
+    return ElementTree.tostring(picture, encoding="unicode")

@@ -1,0 +1,300 @@
+"""Pictures: `draw` and `draw_backward` make them, `Drawing` shows and saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from ..backprop import sweep
+from ..errors import flag, one_of, refuse_uncallable, shown, whole
+from ..nn import Module
+from ..scope import Block
+from ..tensor import Tensor
+from .dot import PLAIN, Look, write
+from .graph import Graph, behind, read
+from .numbers import numbers
+from .page import write as write_page
+from .play import Play, play
+from .render import NoRendererError, render
+from .text import tell
+from .view import LARGEST, Collapse, Depth, View, view
+
+FORMATS = "svg", "png", "pdf", "html", "dot"
+
+
+class TooLargeError(ValueError):
+    """Laying the picture out would take very long."""
+
+
+def draw(
+    tensor: Tensor,
+    depth: Depth = "auto",
+    *,
+    collapse: Collapse | None = None,
+    fold: bool = False,
+    gradients: bool = False,
+    formulas: bool = False,
+    model: Module | None = None,
+) -> Drawing:
+    """The graph behind a tensor, with the numbers it has at this moment.
+
+    depth       how many levels of boxes are open: 0 closes the outermost, None opens all, and
+                "auto" opens as many as leave the picture readable (300 nodes)
+    collapse    decides for single boxes: gets a `Box`, and returns True to close it, False to open
+                it, None to leave it to `depth`; lambda box: box.name == "l2_penalty" or None
+    fold        show a run of identical blocks once, with "× 12"
+    gradients   compute the gradient of every node (of a tensor with a single element), colour the
+                nodes by its size, and flag what vanishes or explodes; no `.grad` is touched
+    formulas    write on each edge the derivative rule that goes back along it, with ḡ for the
+                gradient that arrives and out for the result: "ḡ · y" towards x in x * y
+    model       call its parameters and buffers by their dotted names, "1.weight"
+
+    Every operation and every leaf is a node with its name, shape and type, value and gradient: a
+    few numbers in full, many as mean ± sd, smallest … largest, norm (√Σx²) and share of zeros; "–"
+    where a gradient would flow, but is not known.  (Without `gradients`, only leaves have them,
+    after `backward`.)  Edges run from inputs to results, from the top to the bottom; the tensor
+    itself is framed twice.  Composites, modules and `scope("name")` are boxes with their names,
+    where a box in a box with nothing else becomes one.
+
+        rounded box   an operation, written as a call: • stands for what arrives there
+        cylinder      a parameter: a leaf that wants a gradient, or belongs to a module
+        ellipse       an input: any other tensor made by hand
+        sheet         a constant that a composite made for itself, or a buffer
+        octagon       a mask: a condition, or what dropout keeps
+        solid box     a closed box, in the place of all that is in it
+
+    In Jupyter the drawing shows itself, `print` shows its text, and
+    `draw(loss, gradients=True).save("loss.html")` plays the backward pass step by step.
+
+    Raises TypeError if this is not a tensor; with `gradients`, ValueError if it has several
+    elements or no gradient flows into it, StaleValueError if data in the graph was replaced since.
+    """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
+    if model is not None and not isinstance(model, Module):
+        raise TypeError(f"draw: model must be a module, not {shown(model)}")
+    gradients, formulas = flag("draw: gradients", gradients), flag("draw: formulas", formulas)
+    if gradients:
+        refuse_without_gradient("draw", tensor)
+    names = {} if model is None else {x: name for name, x in model.named_tensors()}
+    played = play(tensor) if gradients else None
+    graph = read([tensor], names, played, rules=gradients or formulas)
+    look = Look(health=gradients, formulas=formulas)
+    return Drawing(graph, look, *checked("draw", depth, collapse, fold))
+
+
+def draw_backward(
+    tensor: Tensor,
+    wrt: Tensor | Iterable[Tensor] | None = None,
+    *,
+    side: Literal["backward", "both"] = "backward",
+    depth: Depth = "auto",
+    collapse: Collapse | None = None,
+    fold: bool = False,
+    formulas: bool = False,
+    model: Module | None = None,
+) -> Drawing:
+    """The graph of a gradient computation: what `backward` does to a tensor of a single element.
+
+    wrt    the tensors whose gradients are wanted, leaves or not; by default, all leaves that want
+           one
+    side   "backward" draws the backward pass alone: the values of the forward pass that it uses are
+           dashed.  "both" draws it beside the forward pass, and against it: from the result up to
+           the inputs.
+
+    What the derivative rules of an operation compute stands in a box with its name ("∂ multiply"),
+    inside the boxes of the operation, and with side="both" together with it.  The other arguments
+    are those of `draw`.  No `.grad` is touched.  A gradient that was computed with create_graph is
+    a tensor like any other, so this also draws how it is differentiated again.
+
+    Raises TypeError for what is no tensor, ValueError for a tensor of several elements and for a
+    `wrt` that it does not depend on.
+    """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"draw_backward: only tensors have graphs, not {type(tensor).__name__}")
+    one_of("draw_backward: side", side, ("backward", "both"))
+    if model is not None and not isinstance(model, Module):
+        raise TypeError(f"draw_backward: model must be a module, not {shown(model)}")
+    formulas = flag("draw_backward: formulas", formulas)
+    view = checked("draw_backward", depth, collapse, fold)
+    refuse_without_gradient("draw_backward", tensor)
+    wanted = None if wrt is None else several_tensors(wrt)
+    names = {} if model is None else {x: name for name, x in model.named_tensors()}
+
+    seed = Tensor(tensor.data**0, requires_grad=True)  # so that all that is done to it is recorded
+    with Block(records=True):
+        found = dict(sweep(tensor, seed, create_graph=True))
+    if wanted is None:
+        wanted = [x for x in found if x.is_leaf]
+    for x in wanted:
+        if x not in found:
+            raise ValueError(
+                f"draw_backward: no gradient flows to {shown_tensor(x)}: the result was not "
+                "computed from it, or it does not require one"
+            )
+    own, asked = called(tensor, names) or "out", set(wanted)
+    labels: dict[Tensor, list[str]] = {}
+    for x in reversed(found):
+        if x is tensor or x in asked or called(x, names):
+            labels.setdefault(found[x], []).append(f"∂{own}/∂{called(x, names) or 'x'}")
+    names |= {g: ", ".join(text) for g, text in labels.items()}
+    results = [found[x] for x in wanted]
+    known = Play({x: numbers(g.data) for x, g in found.items()})
+    both = side == "both"
+    graph = read(
+        [*results, tensor] if both else results,
+        names,
+        known,
+        rules=formulas,
+        seed=seed,
+        ends=() if both else behind(tensor),
+    )
+    return Drawing(graph, Look(formulas=formulas, mirrored=both), *view)
+
+
+def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """The tensors to differentiate by, at least one."""
+    tensors = (
+        [wrt] if isinstance(wrt, Tensor) else list(wrt) if isinstance(wrt, Iterable) else [wrt]
+    )
+    if not tensors:
+        raise ValueError("draw_backward: wrt is empty; name at least one tensor")
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"draw_backward: wrt must be a tensor or several, not {shown(x)}")
+    return tensors
+
+
+def refuse_without_gradient(name: str, tensor: Tensor) -> None:
+    """Gradients start at a single number through which gradients flow."""
+    if tensor.size != 1:
+        raise ValueError(
+            f"{name}: gradients are those of a single number, and this tensor has the shape "
+            f"{tensor.shape}; reduce it first, as by t.sum()"
+        )
+    if not tensor.requires_grad:
+        raise ValueError(
+            f"{name}: no gradient flows into this tensor: nothing it was computed from has "
+            "requires_grad=True, or it was computed under no_grad()"
+        )
+
+
+def called(tensor: Tensor, names: dict[Tensor, str]) -> str | None:
+    return names.get(tensor, tensor.name)
+
+
+def shown_tensor(x: Tensor) -> str:
+    return f"{x.name!r} of shape {x.shape}" if x.name else f"a tensor of shape {x.shape}"
+
+
+def checked(
+    name: str, depth: Depth, collapse: Collapse | None, fold: bool
+) -> tuple[Depth, Collapse | None, bool]:
+    """How much of a graph is to be shown, checked."""
+    if isinstance(depth, str) and depth != "auto":
+        raise ValueError(f'{name}: depth must be a whole number, None or "auto", not {depth!r}')
+    if depth is not None and depth != "auto":
+        depth = whole(f"{name}: depth", depth, least=0)
+    if collapse is not None:
+        refuse_uncallable(f"{name}: collapse", collapse)
+    return depth, collapse, flag(f"{name}: fold", fold)
+
+
+def destination(name: str, path: str | PathLike[str], formats: Iterable[str]) -> Path:
+    """Where to save, checked."""
+    if not isinstance(path, (str, PathLike)):
+        raise TypeError(f"{name}: the name of a file must be text or a path, not {shown(path)}")
+    path = Path(path)
+    if path.suffix[1:].lower() not in formats:
+        known = ", ".join(f".{format}" for format in formats)
+        one = "one of " * (len(list(formats)) > 1)
+        raise ValueError(f"{name}: the name {str(path)!r} must end in {one}{known}")
+    return path
+
+
+def put(name: str, path: Path, content: bytes) -> None:
+    """Write a file."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{name}: cannot write here ({error.strerror}); save into a folder that exists and is "
+            "yours to write to",
+            str(path),
+        ) from None
+
+
+def refuse_too_large(view: View, look: Look) -> None:
+    effort = view.effort(labelled=look.formulas)
+    if effort > LARGEST:
+        raise TooLargeError(
+            f"draw: Graphviz would take very long to lay out {len(view):,} nodes, with edges "
+            f"across {effort:,} levels (the limit is {LARGEST:,}); close boxes by a smaller "
+            'depth=, show repetitions once by fold=True, put scope("name") around parts of your '
+            'program, or .save("x.dot")'
+        )
+
+
+class Drawing:
+    """A picture of a graph: what `draw` gives.  It does not change when the tensors do."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        look: Look = PLAIN,
+        depth: Depth = "auto",
+        collapse: Collapse | None = None,
+        fold: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.look = look
+        self.view: View = view(graph, depth, collapse, fold)
+
+    def to_dot(self) -> str:
+        """The picture as DOT text: the same for the same program, byte for byte."""
+        return write(self.view, self.look)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a file: a picture for .svg, .png and .pdf, text for .dot (needs no Graphviz).
+
+        .html is a page that works offline: boxes open and close, every number can be looked at,
+        and with gradients=True the backward pass plays step by step.
+
+        Raises ValueError for another suffix, NoRendererError (a RuntimeError) if Graphviz is
+        needed and neither the `dot` program nor pygraphviz is there, TooLargeError (a ValueError)
+        if it would take very long, and OSError if the file cannot be written.
+        """
+        path = destination("draw", path, FORMATS)
+        format = path.suffix[1:].lower()
+        if format == "html":
+            refuse_too_large(view(self.graph, 0), self.look)
+            picture = write_page(self.graph, self.look, [("", self.graph)]).encode()
+        elif format == "dot":
+            picture = self.to_dot().encode()
+        else:
+            picture = self.rendered(format)
+        put("draw", path, picture)
+
+    def rendered(self, format: str) -> bytes:
+        """The picture as the bytes of a file."""
+        refuse_too_large(self.view, self.look)
+        return render(self.to_dot(), format)
+
+    def __str__(self) -> str:
+        """The picture as indented text, for a terminal."""
+        return tell(self.view)
+
+    def __repr__(self) -> str:
+        operations = sum(node.kind == "operation" for node in self.graph.nodes)
+        leaves, boxes = len(self.graph.nodes) - operations, len(self.graph.boxes)
+        return f"<Drawing: operations {operations}, leaves {leaves}, boxes {boxes}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What Jupyter shows: SVG, or text that says why there is none."""
+        try:
+            return {"image/svg+xml": self.rendered("svg").decode(), "text/plain": str(self)}
+        except (NoRendererError, TooLargeError) as error:
+            return {"text/plain": f"{self}\n{error}"}
