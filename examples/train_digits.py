@@ -12,7 +12,9 @@ MLPClassifier with the same hidden sizes on the same examples.  In --out (runs/d
 
     curves.png          loss and accuracy, epoch by epoch
     confusion.png       which digits of the test set were taken for which
-    graph.svg           the backprop graph of one training step
+    graph.svg           the backprop graph of one training step, coloured by its gradients
+    graph.html          the same as a page: its backward pass plays step by step
+    film.html           with --film, the same step of every epoch: how gradients grow and die
     model.safetensors   the trained network
     metrics.json        all settings and all numbers
 
@@ -50,7 +52,7 @@ from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
 
 import tinygrad_reg
-from tinygrad_reg import Tensor, checkpoint, draw, nn, no_grad, optim
+from tinygrad_reg import Film, Tensor, checkpoint, draw, nn, no_grad, optim
 from tinygrad_reg import functional as F
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -60,7 +62,10 @@ Numbers: TypeAlias = dict[str, Any]
 
 CLASSES = 10
 CHECKPOINT = "checkpoint.safetensors"
-FILES = ("curves.png", "confusion.png", "graph.svg", "model.safetensors", "metrics.json")
+FILES = (
+    "curves.png", "confusion.png", "graph.svg", "graph.html", "film.html", "model.safetensors",
+    "metrics.json",
+)  # fmt: skip
 
 
 class UsageError(Exception):
@@ -88,6 +93,7 @@ class Settings:
     out: str = "runs/digits"
     quick: bool = False
     mnist: str | None = None
+    film: bool = False
 
 
 LEARNING_RATES = {"sgd": 0.1, "adam": 3e-3, "adamw": 3e-3}
@@ -181,6 +187,7 @@ def objective(model: nn.Sequential, x: Array, y: Array, settings: Settings) -> T
         loss = loss + F.l1_penalty(model.weights(), settings.l1)
     if settings.l2:
         loss = loss + F.l2_penalty(model.weights(), settings.l2)
+    loss.name = "loss"
     return loss
 
 
@@ -282,7 +289,7 @@ def refuse_others(settings: Numbers, saved: Numbers, path: Path) -> None:
     different = [
         f"{name} {saved.get(name)} there, {value} here"
         for name, value in settings.items()
-        if value != saved.get(name) and name != "out"
+        if value != saved.get(name) and name not in ("out", "film")
     ]
     if different:
         raise UsageError(
@@ -326,6 +333,7 @@ def train(
     rng: np.random.Generator,
     progress: Progress,
     label: str,
+    film: Film | None = None,
 ) -> Position:
     """Train for settings.epochs, and keep the last: the learning rate has come down to 0 by then.
 
@@ -349,6 +357,8 @@ def train(
             batches = np.array_split(at.order, max(1, len(y) // settings.batch_size))
             for batch in batches[at.batch :]:
                 loss = objective(model, x[batch], y[batch], settings)  # forward: the graph grows
+                if film is not None and at.batch == 0:
+                    film.record(loss, f"epoch {at.epoch + 1}")
                 optimizer.zero_grad()
                 loss.backward()  # backward: the chain rule, from the loss to each parameter's .grad
                 optimizer.step()
@@ -417,13 +427,12 @@ def train_rival(model: nn.Sequential, splits: Splits, settings: Settings, seed: 
 def draw_training_step(
     model: nn.Sequential, examples: Examples, settings: Settings, path: Path
 ) -> None:
-    """Once more what `train` does with a batch, but to look at the graph, with its gradients."""
+    """What `train` does with a batch once more, but to look at the graph and its gradients."""
     x, y = (values[: max(2, settings.batch_size)] for values in examples)
-    model.train().zero_grad()
-    loss = objective(model, x, y, settings)
-    loss.name = "loss"
-    loss.backward()
-    draw(loss).save(path)
+    loss = objective(model.train(), x, y, settings)
+    drawing = draw(loss, gradients=True, model=model)
+    drawing.save(path)
+    drawing.save(path.with_suffix(".html"))
 
 
 # --- 7. From the split to the test, for each seed ------------------------------------------------
@@ -442,7 +451,8 @@ def run(settings: Settings, resume: bool = False) -> Numbers:
         splits = load_splits(settings, seed)
         rng = np.random.default_rng(seed)  # everything random hangs on the seed
         model = build_model(settings, splits["train"][0], rng)
-        trained = train(model, splits, settings, rng, progress, f"seed {seed}")
+        film = Film(model=model) if settings.film and seed == settings.seed else None
+        trained = train(model, splits, settings, rng, progress, f"seed {seed}", film)
         start = time.perf_counter()
         rival = train_rival(model, splits, settings, seed)
         end = time.perf_counter()
@@ -451,9 +461,11 @@ def run(settings: Settings, resume: bool = False) -> Numbers:
         confusion = confusion_matrix(
             splits["test"][1], logits["test"].argmax(axis=1), labels=range(CLASSES)
         )
-        if seed == settings.seed:  # the network and the graph are the first seed's
+        if seed == settings.seed:  # the network, the graph and the film are the first seed's
             checkpoint.save(out / "model.safetensors", model)
             draw_training_step(model, splits["train"], settings, out / "graph.svg")
+            if film is not None and film.frames:
+                film.save(out / "film.html")
         progress.runs.append({
             "seed": seed,
             "examples": {name: len(y) for name, (_, y) in splits.items()},
@@ -575,6 +587,7 @@ def main(argv: Sequence[str] | None = None) -> Numbers:
     add("--seeds", type=int, metavar="N", help="how many seeds, from --seed upwards, %(default)s")
     add("--out", metavar="DIR", help="folder for pictures, checkpoint and numbers, %(default)s")
     add("--quick", action="store_true", help=quick)
+    add("--film", action="store_true", help="film the gradients; of a resumed run, from there on")
     add("--mnist", metavar="DIR", help="take MNIST, from the four files in this folder")
     add(
         "--resume", action="store_true", help="go on with the run that --out holds, if there is one"

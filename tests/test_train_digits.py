@@ -31,7 +31,14 @@ import mnist_files  # noqa: E402
 import train_digits  # noqa: E402
 from train_digits import Settings, main  # noqa: E402
 
-FILES = ["confusion.png", "curves.png", "graph.svg", "metrics.json", "model.safetensors"]
+FILES = [
+    "confusion.png",
+    "curves.png",
+    "graph.html",
+    "graph.svg",
+    "metrics.json",
+    "model.safetensors",
+]
 SPLITS = ("train", "validation", "test")
 
 
@@ -268,8 +275,17 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_if_it_had_not_been(tmp_pa
 @pytest.fixture
 def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take no time, and are none."""
-    for name in ("draw_training_step", "plot_curves", "plot_confusion"):
-        monkeypatch.setattr(train_digits, name, lambda *args: args[-1].write_text("a picture"))
+
+    def picture(*arguments: Any) -> None:
+        arguments[-1].write_text("a picture")
+
+    def graph(*arguments: Any) -> None:
+        for suffix in (".svg", ".html"):
+            arguments[-1].with_suffix(suffix).write_text("a picture")
+
+    monkeypatch.setattr(train_digits, "draw_training_step", graph)
+    monkeypatch.setattr(train_digits, "plot_curves", picture)
+    monkeypatch.setattr(train_digits, "plot_confusion", picture)
 
 
 @pytest.mark.usefixtures("unpainted")
