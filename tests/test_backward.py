@@ -283,3 +283,14 @@ def test_the_gradients_of_a_reused_tensor_are_added_up_in_its_own_scope():
     assert str(at_h.scope) == "block/∂ exp"
     (at_x,) = (n for n in history if n.function is np.add and n.scope.cause == x.number)
     assert str(at_x.scope) == "", "a leaf stands outside of all boxes"
+
+
+def test_second_order_of_a_leaf_that_was_made_under_no_grad():
+    with tg.no_grad():
+        w = Tensor(3.0).detach()
+    w.requires_grad = True
+    y = w**3 + w**2
+    y.backward(create_graph=True)
+    g, w.grad = w.grad, None
+    (g * w).backward()
+    assert w.grad.item() == 93.0  # of 3 w³ + 2 w²: 9 w² + 4 w

@@ -2,6 +2,7 @@
 
 import gc
 import re
+import sys
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import tinygrad_reg.functional as F
 from tinygrad_reg import Film, StaleValueError, Tensor, draw, nn, optim
+from tinygrad_reg.drawing import NoRendererError, TooLargeError
 
 
 def training(film, steps=6, batches=(5, 4)):
@@ -93,8 +95,8 @@ def test_labels_and_dotted_names(tmp_path):
     assert {"0.weight", "0.bias"} <= names
     film.save(tmp_path / "film.html")
     page = (tmp_path / "film.html").read_text(encoding="utf-8")
-    assert '"before"' in page
-    assert '"step 2"' in page
+    assert '"before, result ' in page
+    assert '"step 2, result ' in page
 
 
 def test_another_graph_is_refused_and_nothing_is_recorded():
@@ -110,6 +112,28 @@ def test_another_graph_is_refused_and_nothing_is_recorded():
             film.record(other)
     film.record((x * 3).sum())  # a Python number may depend on the size of the batch
     assert [label for label, _ in film.frames] == ["step 1", "step 2"]
+
+
+def test_freezing_a_parameter_is_another_graph():
+    a, b = (Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    film = Film()
+    film.record((a * b).sum())
+    b.requires_grad = False
+    with pytest.raises(ValueError, match=r"input\(\) without gradient instead of parameter\(\)"):
+        film.record((a * b).sum())
+
+
+def test_what_would_keep_it_from_being_saved_is_said_before_the_training(monkeypatch):
+    x = Tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(2000):
+        y = y + x
+    with pytest.raises(TooLargeError, match="Film: Graphviz would take very long"):
+        Film().record(y)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    with pytest.raises(NoRendererError):
+        Film().record(x * 2)
 
 
 def test_recording_comes_before_the_step_of_the_optimizer():
@@ -130,6 +154,11 @@ def test_recording_comes_before_the_step_of_the_optimizer():
         (lambda: Film(1.5), TypeError, "Film: every"),
         (lambda: Film(model=3), TypeError, "Film: model must be a module, not 3"),
         (lambda: Film().record(3.0), TypeError, "only tensors have graphs"),
+        (
+            lambda: Film().record(Tensor(1.0, requires_grad=True) * 2, 3),
+            TypeError,
+            "Film: a label must be text, not 3",
+        ),
         (
             lambda: Film().record(Tensor([1.0, 2.0], requires_grad=True) * 2),
             ValueError,

@@ -134,7 +134,8 @@ def shown_numbers(array: Any) -> list[str]:
     if array.size <= 12:
         return [str(x) for x in array.reshape(-1)]
     found = array.mean(), array.std(), np.sqrt((array**2).sum()), array.min(), array.max()
-    return [f"{x:.5g}" for x in found] + [f"{100 * np.mean(array == 0):.3g} %"]
+    digits = [re.sub(r"e([+-])0*", r"e\1", f"{x:.5g}").replace("e+", "e") for x in found]
+    return [*digits, f"{100 * np.mean(array == 0):.3g} %"]
 
 
 def panel_numbers(page: Any, selector: str) -> list[str]:
@@ -162,7 +163,7 @@ def test_the_page_of_the_digits_network_is_small_and_alone(tmp_path):
     loss = train_digits.objective(model, x, y, settings)
     path = saved(tmp_path, draw(loss, gradients=True, model=model))
     markup = path.read_text(encoding="utf-8")
-    assert len(markup.encode()) < 400_000
+    assert len(markup.encode()) < 1_000_000
     assert not re.search(
         r"""\s(src|href|style|on\w+)=|url\(|@import|https?:""",
         markup.replace('createElementNS("http://www.w3.org/2000/svg"', ""),
@@ -370,11 +371,14 @@ def test_boxes_open_and_close_one_by_one(tmp_path, visit):
     assert picture() == 0
     assert seen(page, boxes["Sequential (training)"]).get_attribute("aria-expanded") == "false"
     toggle("Sequential (training)")
-    assert picture() == 1
+    assert picture() not in (0, 1), "a picture in which only this one is open"
     opened = seen(page, boxes["Sequential (training)"])
     assert opened.get_attribute("aria-expanded") == "true"
     assert seen(page, boxes["cross_entropy"]).locator("text").first.is_visible()
+    assert "plate" not in seen(page, boxes["cross_entropy"]).get_attribute("class")
+    toggle("Linear")
     assert "plate" in seen(page, boxes["cross_entropy"]).get_attribute("class")
+    toggle("Linear")
     toggle("Sequential (training)")
     assert (picture(), count()) == (0, closed)
     page.click("#depths button:text-is('all')")
@@ -384,7 +388,7 @@ def test_boxes_open_and_close_one_by_one(tmp_path, visit):
     toggle("BatchNorm1d")
     plate = seen(page, boxes["BatchNorm1d"])
     assert "plate" in plate.get_attribute("class")
-    assert plate.text_content() == "BatchNorm1d"
+    assert plate.text_content().startswith("BatchNorm1d")
     inside = page.evaluate(
         """(box) => JSON.parse(document.getElementById('data').textContent).nodes.filter(
           (node) => `b${node.box}` === box).map((node) => `n${node.id}`)""",
@@ -475,7 +479,7 @@ def test_deeply_nested_boxes_need_few_pictures(tmp_path, visit):
             stack.enter_context(scope(f"level {i}"))
             y = y * 2.0
     page = visit(saved(tmp_path, draw(y, gradients=True)))
-    assert page.locator(".view").count() == 5
+    assert page.locator(".view").count() == 6
     page.click("#depths button:text-is('all')")
     page.locator(".view:not([hidden]) .toggle").nth(7).dispatch_event("click")
     page.keyboard.press("End")
@@ -762,7 +766,7 @@ def test_a_film_has_two_sliders_that_do_not_move_each_other(tmp_path, visit):
     fills = []
     for frame, gradient in enumerate(gradients):
         assert (backward.input_value(), training.input_value()) == ("3", str(frame))
-        assert text(page, "#training output") == f"step {frame + 1}"
+        assert text(page, "#training output").startswith(f"step {frame + 1}, result ")
         assert details(page).startswith("w\n")
         assert text(page, ".sum li:last-child b") == str(gradient)
         assert f"= {gradient} arrives" in text(page, "#caption")
@@ -830,3 +834,71 @@ def test_numbers_that_are_none_are_said(tmp_path, visit):
     page.fill("#query", "big")
     page.keyboard.press("Enter")
     assert panel_numbers(page, "#details > :last-child")[:1] == ["-inf"]
+
+
+# --- What was asked for --------------------------------------------------------------------------
+
+
+def closed_boxes(page: Any) -> list[str]:
+    return page.locator(".view:not([hidden]) .node[data-key^=b]:not(.gone)").evaluate_all(
+        "(all) => all.map((one) => one.querySelector('text').textContent)"
+    )
+
+
+def test_a_page_opens_as_the_drawing_was_asked_to(tmp_path, visit):
+    _, loss = model_and_loss()
+    for options, wanted in [
+        ({"depth": 0}, ["Sequential (training)", "cross_entropy", "l2_penalty"]),
+        ({"depth": None}, []),
+        ({"collapse": lambda box: box.name == "BatchNorm1d", "depth": None}, ["BatchNorm1d"]),
+        ({"collapse": lambda box: box.name == "Sequential" or None, "depth": 1},
+         ["Sequential (training)", "log_softmax"]),
+    ]:  # fmt: skip
+        page = visit(saved(tmp_path, draw(loss, gradients=True, **options)))
+        assert sorted(closed_boxes(page)) == sorted(wanted)
+
+
+def test_a_covered_box_says_what_it_says_where_it_is_closed(tmp_path, visit):
+    _, loss = model_and_loss()
+    page = visit(saved(tmp_path, draw(loss, None, gradients=True)))
+    toggle = page.locator(".view:not([hidden]) .cluster", has_text="BatchNorm1d").last
+    toggle.dispatch_event("dblclick")
+    said = page.locator(".plate").text_content()
+    for words in ("BatchNorm1d", "9 operations", "2 parameters, 10 numbers", "value", "grad"):
+        assert words in said
+
+
+def test_a_folded_drawing_has_a_folded_page_and_says_that_it_is_not_played(tmp_path, visit):
+    x = Tensor(1.0, requires_grad=True, name="x")
+    y = x
+    for _ in range(12):
+        with scope("step"):
+            y = y * 2
+    page = visit(saved(tmp_path, draw(y, gradients=True, fold=True, depth=0)))
+    assert closed_boxes(page) == ["step × 12"]
+    assert "without fold=True, the backward pass can be played" in text(page, "#caption")
+    assert not page.get_by_role("group", name="Backward").is_visible()
+
+
+def test_python_numbers_of_a_film_are_those_of_the_frame(tmp_path, visit):
+    film = Film()
+    for n in (5, 4):
+        film.record((Tensor(np.ones(n), requires_grad=True, name="w") * 2).mean())
+    film.save(tmp_path / "film.html")
+    page = visit(tmp_path / "film.html")
+    page.keyboard.press("End")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert "÷ 5" in details(page)
+    assert "ḡ / 5" in details(page)
+    page.keyboard.press("Shift+ArrowRight")
+    assert "÷ 4" in details(page)
+    assert "ḡ / 4" in details(page)
+
+
+def test_escape_leaves_the_search(tmp_path, visit):
+    page = visit(saved(tmp_path, draw(neuron(), gradients=True)))
+    page.keyboard.press("/")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_text("Step 1 of").count()

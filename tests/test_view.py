@@ -1,5 +1,6 @@
 """Which boxes of a picture are open, and what repeats: nothing is lost, and pictures stay small."""
 
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -20,9 +21,11 @@ from hypothesis import strategies as st
 import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, nn, scope
 from tinygrad_reg.drawing import Drawing, TooLargeError, draw, draw_backward
-from tinygrad_reg.drawing.graph import Box
+from tinygrad_reg.drawing.graph import Box, Node
 from tinygrad_reg.drawing.render import render
 from tinygrad_reg.drawing.view import LARGEST, READABLE
+
+ARRAY = np.array([[0.5, -1.25, 2.0], [1.5, 0.25, -0.75]])
 
 
 def first_lines(drawing: Drawing) -> list[str]:
@@ -162,6 +165,21 @@ def test_edges_between_closed_boxes_are_drawn_once():
     assert Counter(arrows(opened.to_dot()))["b1", "n4"] == 2, "each operand has its own"
 
 
+def test_an_edge_that_leaves_a_closed_box_says_which_leaf_goes_along_it():
+    """Lest a penalty seem to be one of activations."""
+
+    def labels(loss: Tensor, **options: object) -> list[str]:
+        dot = draw(loss, 0, **options).to_dot()
+        return re.findall("taillabel=<&#160;(.*?)&#160;>", dot)
+
+    loss, model = small_network()
+    assert labels(loss) == ["3 parameters"]
+    assert labels(model[0](Tensor(ARRAY)).sum() + F.l2_penalty(model[0].weight, 1)) == ["weight"]
+    one = model[0](Tensor(ARRAY)).sum() + F.l2_penalty(model[0].weight, 1)
+    assert labels(one, model=model) == ["0.weight"]
+    assert labels(model(Tensor(ARRAY)).sum()) == []
+
+
 # --- Folding -------------------------------------------------------------------------------------
 
 
@@ -252,6 +270,15 @@ def test_blocks_that_are_connected_differently_are_not_folded():
     for _ in range(12):
         x = block(x, shared)
     assert folded(x) == ["block × 12"], "what all use is no difference"
+
+
+def test_only_what_a_first_block_begins_with_may_differ():
+    x = Tensor(1.0, requires_grad=True) * 2
+    x = np.tanh(x) - x
+    for _ in range(3):
+        t = np.tanh(x)
+        x = t - t
+    assert folded(x) == ["repeated × 3"]
 
 
 def test_shared_weights_stay_single():
@@ -489,6 +516,16 @@ def test_too_large_a_layout_is_refused_with_advice(large, suffix, tmp_path):
     assert (tmp_path / "x.dot").read_text(encoding="utf-8") == large.to_dot()
 
 
+def test_formulas_on_edges_take_room():
+    x = Tensor(1.0, requires_grad=True)
+    for _ in range(LARGEST * 3 // 4):
+        x = x + 1
+    drawing = draw(x, None, formulas=True)
+    assert drawing.view.effort() < LARGEST
+    with pytest.raises(TooLargeError):
+        drawing.rendered("svg")
+
+
 def test_a_notebook_shows_the_text_of_what_is_too_large(large):
     bundle = large._repr_mimebundle_()
     assert list(bundle) == ["text/plain"]
@@ -536,3 +573,104 @@ def test_gradients_are_wanted_or_not():
 def test_errors_of_collapse_are_its_own():
     with pytest.raises(ZeroDivisionError):
         draw(F.relu(Tensor(2.0, requires_grad=True)), collapse=lambda box: 1 / 0)
+
+
+# --- What folding must not hide ------------------------------------------------------------------
+
+
+def alternating(n: int, first: Tensor, second: Tensor) -> Tensor:
+    """Blocks that use one thing or the other by turns."""
+    h = first * 1
+    for i in range(n):
+        with scope("block"):
+            h = np.tanh(h * (first if i % 2 == 0 else second))
+    return h
+
+
+@pytest.mark.parametrize("n", [6, 30])
+def test_blocks_that_use_different_things_are_not_one(n):
+    a, b = (Tensor(x, requires_grad=True) for x in (1.0, 2.0))
+    for one, other in ((a, b), (a * 2, b * 3)):
+        view = draw(alternating(n, one, other), None, fold=True).view
+        times = {box.times for box in view.graph.boxes}
+        assert times in ({1, n // 2 - 1}, {1, n // 2}), "pairs of blocks repeat"
+        used = [x for node in view.graph.nodes for x in node.inputs if isinstance(x, Node)]
+        assert all(node in used for node in view.graph.nodes if not node.result)
+
+
+def test_alarms_of_all_folded_blocks_are_told():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(*(m for _ in range(12) for m in (nn.Linear(3, 3, rng=rng), nn.ReLU())))
+    for i in (3, 7):
+        model[2 * i].weight.data = np.zeros((3, 3))
+        model[2 * i].bias.data = -np.ones(3)
+    view = draw(model(X).sum(), None, fold=True).view
+    whole = draw(model(X).sum(), None).graph.nodes
+    n = sum(flag.startswith("dead") for node in whole for flag in node.flags)
+    assert 2 <= n < 12
+    (relu,) = (node for node in view.graph.nodes if node.operation == "maximum")
+    assert relu.flags == [f"dead in {n} of 12"]
+    assert f"dead in {n} of 12" in draw(model(X).sum(), 0, fold=True).to_dot()
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_nothing_is_its_own_input_when_both_passes_are_folded(fold):
+    z = w = Tensor(2.0, requires_grad=True)
+    for _ in range(5):
+        with scope("step"):
+            z = z * w
+    view = draw_backward(z, side="both", fold=fold, depth=None).view
+    waiting = {node: {x for x in node.inputs if isinstance(x, Node)} for node in view.graph.nodes}
+    while waiting:  # what nothing waits for can be computed
+        ready = [node for node, inputs in waiting.items() if not inputs & waiting.keys()]
+        assert ready, "a circle"
+        for node in ready:
+            del waiting[node]
+
+
+# --- What it is not, and what nobody named -------------------------------------------------------
+
+
+def test_an_array_that_is_used_twice_is_one_leaf():
+    array = np.array([[1.0, 2.0, 3.0]])
+    (layer,) = layers(3, 3)
+    graph = draw((array + layer(array)).sum()).graph
+    assert [node.kind for node in graph.nodes].count("input") == 1
+    assert "constant" not in [node.kind for node in graph.nodes]
+    other = draw((np.ones((1, 3)) + layer(array)).sum()).graph
+    assert len(other.nodes) == len(graph.nodes) + 1
+
+
+def test_a_tensor_without_a_graph_says_why():
+    note = "no operation was recorded: nothing behind this tensor requires a gradient"
+    assert note in draw(Tensor([1.0]) * 2).to_dot()
+    assert note in str(draw(Tensor([1.0]) * 2))
+    assert note not in draw(Tensor([1.0], requires_grad=True)).to_dot()
+
+
+def test_a_box_without_a_name_can_be_closed():
+    with scope(""):
+        y = (Tensor(1.0, requires_grad=True) * 2).tanh()
+    svg = draw(y, 0).rendered("svg").decode()
+    assert "2 operations" in svg
+
+
+def test_a_new_axis_is_told():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    assert "index=None" in str(draw(x[None]))
+    assert "index=None" in draw(x[None]).to_dot()
+
+
+def test_auto_closes_what_could_not_be_laid_out():
+    rng = np.random.default_rng(0)
+    x = total = Tensor(1.0, requires_grad=True)
+    for _ in range(5):
+        with scope("stage"):
+            for _ in range(20):
+                with scope("step"):
+                    total = total + x * float(rng.normal())
+    assert len(draw(total, 1).view) < READABLE
+    assert draw(total, 1).view.effort(labelled=True) > LARGEST
+    drawing = draw(total, formulas=True)
+    assert drawing.view.effort(labelled=True) <= LARGEST
+    assert box_labels(drawing.to_dot()) == []

@@ -77,6 +77,7 @@ class Backward(Scope):
     def __init__(self, name: str | None, scope: Scope | None, cause: int) -> None:
         super().__init__(name, scope)
         self.cause = cause
+        self.records = True  # wherever the tensor was made
         self.inspects = False  # what rules compute is inspected when they are done
 
 

@@ -39,7 +39,8 @@ SHAPES = {
     "box": ('shape=box3d margin="0.12,0.08" style=filled', "#e6ebf1"),
 }
 BOX_FILLS = "#f4f6f8", "#fcfdfe"  # by turns, from the outermost inwards
-ALARM = "#b00020"
+BLACK, ALARM = "#000000", "#b00020"
+FIRST_ONE = "×: a block that repeats, one after the other; numbers are those of the first one"
 BACKWARD = "#7b3294"
 
 HEADER = """\
@@ -175,7 +176,7 @@ def caption(view: View, look: Look) -> Iterator[str]:
         return  # a page says it beside the picture
     rows = [escaped(view.note)] if view.note else []
     if look.health:
-        used = {colours(node.gradient)[0] for node in view.graph.nodes if node.gradient}
+        used = {colours(node.gradient, node.value)[0] for node in view.graph.nodes}
         cells = "".join(
             f'<TD BGCOLOR="{fill}"><FONT COLOR="{ink}">&#160;{escaped(text)}&#160;</FONT></TD>'
             for text, fill, ink in legend(used)
@@ -186,7 +187,7 @@ def caption(view: View, look: Look) -> Iterator[str]:
     if any(has_formula(to, node, i, look) for _, to, node, i in view.edges()):
         rows.append("on an edge: what goes back along it, if ḡ arrives (in, out: values)")
     if any(box.times > 1 for box in view.graph.boxes):
-        rows.append("×: a block that repeats, with the numbers of the first one")
+        rows.append(FIRST_ONE)
     if look.mirrored:
         rows.append("purple, upwards: the backward pass; dashed: what it uses of the forward pass")
     if rows:
@@ -217,7 +218,7 @@ def attributes(node: Node, look: Look) -> str:
     if operation:
         rows.insert(len(rows) if node.backward and look.mirrored else 0, call(node))
     extra = tooltip(node.name or "") + " peripheries=2" * node.result + identity(node, look)
-    return plate(kind, rows, node.gradient, bool(node.flags), extra, look)
+    return plate(kind, rows, node, bool(node.flags), extra, look)
 
 
 def summary(box: Box, nodes: list[Node], look: Look) -> str:
@@ -243,19 +244,18 @@ def summary(box: Box, nodes: list[Node], look: Look) -> str:
         )
     extra = tooltip(title(box)) + identity(box, look)
     extra += " peripheries=2" * any(node.result for node in nodes)
-    return plate("box", rows, last.gradient, bool(flags), extra, look)
+    return plate("box", rows, last, bool(flags), extra, look)
 
 
-def plate(
-    kind: str, rows: list[str], gradient: Numbers | None, alarming: bool, extra: str, look: Look
-) -> str:
-    """The attributes of a node with these rows."""
+def plate(kind: str, rows: list[str], node: Node, alarming: bool, extra: str, look: Look) -> str:
+    """The attributes of a node with these rows, coloured like `node`."""
     shape, fill = SHAPES[kind]
+    ink = BLACK
     if look.health:
-        fill, ink = colours(gradient)
-        extra += f' fontcolor="{ink}"' * (ink != "#000000")
+        fill, ink = colours(node.gradient, node.value)
+        extra += f' fontcolor="{ink}"' * (ink != BLACK)
     if alarming and look.figures:
-        extra += f' color="{ALARM}" penwidth=2'
+        extra += f' color="{ALARM if ink == BLACK else BLACK}" penwidth=3'
     lines = "".join("\n    " + line for line in rows)
     return f'{shape} fillcolor="{fill}"{extra} label=<{TABLE}{lines}</TABLE>>'
 
@@ -273,7 +273,7 @@ def plural(n: int, what: str) -> str:
 def leaf(node: Node) -> str:
     """What kind of leaf it is, and its name."""
     name = f" {bold(node.name)}" if node.name else ""
-    kind = f"forward: {node.operation}" if node.kind == "forward" else node.kind
+    kind = f"forward: {escaped(node.operation)}" if node.kind == "forward" else node.kind
     return f'<TR><TD COLSPAN="2" ALIGN="LEFT">{kind}{name}</TD></TR>'
 
 
@@ -289,9 +289,7 @@ def call(node: Node) -> str:
             text = ""
         else:
             text += escaped(x)
-    for key, value in node.options:
-        if value not in ("None", "False"):  # what NumPy does anyway
-            text += f", {escaped(key)}={shown(value)}"
+    text += "".join(f", {escaped(key)}={shown(value)}" for key, value in node.told)
     cells += [f"<TD>{text}</TD>"] * bool(text)
     return f'<TR><TD COLSPAN="2">{TABLE}<TR>{"".join(cells)}{SPRING}</TR></TABLE></TD></TR>'
 
@@ -312,6 +310,8 @@ def described(numbers: Numbers | None, dtype: str) -> str:
     if numbers.rows is None:
         if dtype == "bool":
             return f"{share(numbers.mean)} true"
+        if numbers.low == numbers.high:
+            return f"all {short(numbers.low)}"
         more = f"{short(numbers.low)} … {short(numbers.high)}, norm {short(numbers.norm)}"
         more += f", {share(numbers.zeros)} zeros" * (numbers.zeros > 0)
         return f'{short(numbers.mean)} ± {short(numbers.sd)}<BR ALIGN="LEFT"/>{more}'
@@ -349,7 +349,7 @@ def label(text: str) -> str:
 
 
 def bold(text: str) -> str:
-    return f"<B>{shown(text)}</B>"
+    return f"<B>{shown(text)}</B>" if text else '""'
 
 
 def lines_of(row: str) -> int:

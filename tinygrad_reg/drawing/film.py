@@ -12,6 +12,7 @@ from .dot import Look
 from .graph import Graph, Node
 from .page import write
 from .picture import destination, draw, put, refuse_too_large
+from .render import render
 from .view import view
 
 
@@ -21,8 +22,8 @@ class Film:
     every   how many calls of `record` there are for one frame
     model   calls parameters and buffers by their dotted names, "1.weight"
 
-    A frame holds statistics of values and gradients, not arrays, and takes about as long as two
-    backward passes and a look at every number.
+    A frame holds statistics of values and gradients, not arrays.  It takes about as long as four
+    steps of training, for it looks at every number.
 
     >>> film = Film(every=10)
     >>> for x, y in batches:
@@ -49,27 +50,32 @@ class Film:
         label   what the page calls the frame; by default "step 1", "step 2", …
 
         Raises ValueError if the graph does not consist of the same operations as the first one
-        (arrays may have other shapes), and what `draw` raises.  Then nothing is recorded.
+        (arrays may have other shapes), TypeError for a label that is no text, NoRendererError (a
+        RuntimeError) without Graphviz, TooLargeError (a ValueError) for a graph that it could not
+        lay out, and what `draw` raises.  Then nothing is recorded.
         """
+        if label is not None and not isinstance(label, str):
+            raise TypeError(f"Film: a label must be text, not {shown(label)}")
         if self.steps % self.every == 0:
             graph = draw(loss, None, gradients=True, model=self.model).graph
             if self.frames:
                 refuse_another(graph, self.frames[0][1])
+            else:  # whatever would keep it from being saved is said before the training
+                refuse_too_large("Film", view(graph, 0), Look(), "")
+                render("digraph {}", "svg")
             self.frames.append((label or f"step {self.steps + 1}", graph))
         self.steps += 1
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the page, .html.
 
-        Raises ValueError for another suffix and for a film without frames, NoRendererError (a
-        RuntimeError) without Graphviz, and OSError if the file cannot be written.
+        Raises ValueError for another suffix and for a film without frames, and OSError if the file
+        cannot be written.
         """
         path = destination("Film", path, ("html",))
         if not self.frames:
             raise ValueError("Film: there is no frame yet; call record(loss) in the training loop")
-        graph, look = self.frames[0][1], Look(health=True)
-        refuse_too_large(view(graph, 0), look)
-        put("Film", path, write(graph, look, self.frames).encode())
+        put("Film", path, write(Look(health=True), self.frames).encode())
 
 
 def refuse_another(graph: Graph, first: Graph) -> None:
@@ -85,6 +91,10 @@ def refuse_another(graph: Graph, first: Graph) -> None:
 
 
 def call(node: Node) -> str:
-    """A call, whatever the shapes and the Python numbers in it, which may depend on them."""
+    """A call, whatever the shapes and the Python numbers in it, which may depend on them.
+
+    The backward pass shall be the same, too: no parameter is frozen or thawed meanwhile.
+    """
     inputs = ("…" if isinstance(x, str) else f"#{x.number}" for x in node.inputs)
-    return f"{node.operation or node.kind}({', '.join(inputs)})"
+    frozen = " without gradient" * (not node.flows)
+    return f"{node.operation or node.kind}({', '.join(inputs)}){frozen}"

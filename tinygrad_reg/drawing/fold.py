@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeAlias
+from itertools import accumulate
+from typing import NamedTuple, TypeAlias
 
 from .graph import Box, Graph, Item, Node, contents, holding, numbered
 
 LONGEST = 8  # items of a block that repeats, at most
-MANY = 3  # what so many items use may well be used by each block, such as an encoder's result
-
-Signature: TypeAlias = tuple[int, tuple[int | str, ...]]  # what it looks like, and its connections
 
 
 def folded(graph: Graph) -> Graph:
@@ -23,8 +21,9 @@ def folded(graph: Graph) -> Graph:
     and what used a result of any of them now uses the first one's.
     """
     items = contents(graph.nodes)
-    looks = signatures(graph, items)
+    looks = looks_of(graph, items)
     twins: dict[Node, Node] = {}  # left out → its like in the block that stays
+    runs_around: defaultdict[Node, list[tuple[Box | None, int]]] = defaultdict(list)
     homes: dict[Item | None, Box | None] = {None: None}  # of nodes; and the new boxes, by the old
     places: list[Box | None] = [None]
     while places:
@@ -43,6 +42,9 @@ def folded(graph: Graph) -> Graph:
                     homes[item] = home
                 for copy in here[start + period + i : start + period * times : period]:
                     twins.update(zip(nodes_in(copy, items), nodes_in(item, items)))
+            for item in here[start : start + period * times] if times > 1 else ():
+                for node in nodes_in(item, items):
+                    runs_around[node].append((place, start))
     kept = {x: replace(x, box=homes[x]) for x in graph.nodes if x in homes and x not in twins}
 
     def now(node: Node) -> Node:
@@ -50,15 +52,51 @@ def folded(graph: Graph) -> Graph:
             node = twins[node]
         return kept[node]
 
-    for node in kept.values():
-        node.inputs = [x if isinstance(x, str) else now(x) for x in node.inputs]
-    for old, new in twins.items():
-        now(new).result |= old.result
+    copies: dict[Node, list[Node]] = {}
+    for node in graph.nodes:
+        copies.setdefault(now(node), []).append(node)
+
+    def source(node: Node, i: int) -> Node | str:
+        """What a node that stays uses: nothing that has been left out of its own run.
+
+        (A backward pass comes to the last block first, so the first one uses the second.)
+        """
+        uses = [user.inputs[i] for user in (node, *copies[kept[node]])]
+        outside = (
+            x
+            for x in uses
+            if isinstance(x, str) or x not in twins or not {*runs_around[x]} & {*runs_around[node]}
+        )
+        x = next(outside, uses[0])
+        return x if isinstance(x, str) else now(x)
+
+    for node, one in kept.items():
+        one.inputs = [source(node, i) for i in range(len(node.inputs))]
+        one.result = any(copy.result for copy in copies[one])
+        one.flags = alarms(copies[one])
+    return Graph(list(kept.values()), numbered(boxes_of(kept.values())))
+
+
+def alarms(copies: list[Node]) -> list[str]:
+    """What is alarming about any of them."""
+    texts = [*dict.fromkeys(flag for node in copies for flag in node.flags)]
+    times = Counter(flag.split(":")[0] for node in copies for flag in node.flags)
+    if all(node.flags == texts for node in copies):
+        return texts
+    return [f"{what} in {n} of {len(copies)}" for what, n in times.items()]
+
+
+def boxes_of(nodes: Iterable[Node]) -> list[Box]:
+    """The boxes of nodes, outer before inner."""
     boxes: dict[Box, None] = {}
-    for node in kept.values():
-        if node.box is not None and node.box not in boxes:
-            boxes.update(dict.fromkeys(node.box.path))
-    return Graph(list(kept.values()), numbered(list(boxes)))
+    for node in nodes:
+        new = []
+        box = node.box
+        while box is not None and box not in boxes:
+            new.append(box)
+            box = box.parent
+        boxes.update(dict.fromkeys(reversed(new)))
+    return list(boxes)
 
 
 def nodes_in(item: Item, items: dict[Box | None, list[Item]]) -> Iterator[Node]:
@@ -72,84 +110,135 @@ def nodes_in(item: Item, items: dict[Box | None, list[Item]]) -> Iterator[Node]:
             stack += reversed(items[item])
 
 
-def signatures(graph: Graph, items: dict[Box | None, list[Item]]) -> dict[Item, Signature]:
-    """What each item looks like, and what it uses."""
+# --- What is alike -------------------------------------------------------------------------------
+
+
+class Link(NamedTuple):
+    """What an item uses that others may use, too: how far back it is (None for leaves), and it."""
+
+    distance: int | None
+    item: Item
+
+
+# A number; "own" for a leaf that nobody else uses; for what is outside of the box, which of that.
+Connection: TypeAlias = Link | str | int
+
+
+class Looks(NamedTuple):
+    """What an item looks like: the same number for the same inside, and what it is connected to."""
+
+    inside: int
+    connections: tuple[Connection, ...]
+
+
+def looks_of(graph: Graph, items: dict[Box | None, list[Item]]) -> dict[Item, Looks]:
+    """What each item looks like."""
     known: dict[tuple[object, ...], int] = {}
-    found: dict[Item, Signature] = {}
-    uses: dict[Box, dict[Node, None]] = {}  # what a box uses from elsewhere
+    found: dict[Item, Looks] = {}
+    uses: dict[Box, dict[Node, int]] = {}  # what a box uses from outside, numbered
     for place in [*reversed(graph.boxes), None]:  # inner before outer
-        elsewhere: dict[Node, None] = {}
-        inputs: dict[Item, list[Item | str | None]] = {}
+        outside: dict[Node, int] = {}
+        inputs: dict[Item, list[tuple[Node | str, Item | None]]] = {}
         for item in items[place]:
-            used = item.inputs if isinstance(item, Node) else list(uses.pop(item))
-            inputs[item] = [x if isinstance(x, str) else holding(x, place) for x in used]
-            elsewhere.update(
-                (x, None)
-                for x, holder in zip(used, inputs[item])
-                if isinstance(x, Node) and not holder
-            )
+            used = item.inputs if isinstance(item, Node) else [*uses.pop(item)]
+            inputs[item] = [(x, None if isinstance(x, str) else holding(x, place)) for x in used]
+            for x, holder in inputs[item]:
+                if isinstance(x, Node) and holder is None:
+                    outside.setdefault(x, len(outside))
         if place is not None:
-            uses[place] = elsewhere
-        index = {item: i for i, item in enumerate(items[place])}
-        users = Counter(holder for holders in inputs.values() for holder in {*holders})
-        for item, i in index.items():
-            looks: tuple[object, ...]
+            uses[place] = outside
+        computed = (item for item in items[place] if not is_leaf(item))
+        index = {item: i for i, item in enumerate(computed)}
+        users = Counter(holder for held in inputs.values() for holder in {x for _, x in held})
+        for item in items[place]:
+            connections: list[Connection] = []
+            for x, holder in inputs[item]:
+                if holder is None:
+                    connections.append(x if isinstance(x, str) else outside[x])
+                elif is_leaf(holder):
+                    connections.append("own" if users[holder] == 1 else Link(None, holder))
+                else:
+                    connections.append(Link(index[item] - index[holder], holder))
+            inside: tuple[object, ...]
             if isinstance(item, Node):
-                looks = (item.kind, item.operation, item.shape, item.dtype, *item.options)
+                inside = (item.kind, item.operation, item.shape, item.dtype, *item.options)
             else:
-                looks = (*item.names, item.training, *(found[part] for part in items[item]))
-            connections = tuple(connection(x, i, index, users) for x in inputs[item])
-            found[item] = known.setdefault(looks, len(known)), connections
+                inside = (*item.names, item.training, *(placed(found[x]) for x in items[item]))
+            found[item] = Looks(known.setdefault(inside, len(known)), tuple(connections))
     return found
 
 
-def connection(
-    x: Item | str | None, i: int, index: dict[Item, int], users: Counter[Item | str | None]
-) -> int | str:
-    """What the item at i uses: a neighbour, by how far back it is, a number, or what many use."""
-    if isinstance(x, str):
-        return x
-    if x is None or users[x] >= MANY or (isinstance(x, Node) and x.kind != "operation"):
-        return "common"
-    return min(i - index[x], LONGEST + 1)
+def is_leaf(item: Item) -> bool:
+    return isinstance(item, Node) and item.kind != "operation"
 
 
-def runs(items: list[Item], signatures: dict[Item, Signature]) -> Iterator[tuple[int, int, int]]:
-    """Cut a sequence into runs (start, period, times): times blocks of period identical items.
+def placed(looks: Looks) -> tuple[object, ...]:
+    """What a part of a box looks like, wherever the box may be."""
+    links = (x.distance if isinstance(x, Link) else (x,) for x in looks.connections)
+    return looks.inside, *links
+
+
+def alike(a: Connection, b: Connection) -> bool:
+    """Whether two items use the same, or what is equally far back."""
+    if isinstance(a, Link) and isinstance(b, Link):
+        return a.item is b.item or (a.distance == b.distance and a.distance is not None)
+    return a == b
+
+
+def repeats(a: Looks, b: Looks) -> bool:
+    """Whether an item is like the one in the next block."""
+    return a.inside == b.inside and all(map(alike, a.connections, b.connections))
+
+
+def begins(a: Looks, b: Looks, k: int, period: int) -> bool:
+    """Whether the item at k of a first block is like that of the second.
+
+    Where the second uses something of the first, the first may use something from before.
+    """
+    return a.inside == b.inside and all(
+        alike(x, y) or (from_before(x, k) and is_within(y, k, period))
+        for x, y in zip(a.connections, b.connections)
+    )
+
+
+def from_before(x: Connection, k: int) -> bool:
+    """Whether what the item at k of a block uses stands before the block."""
+    if isinstance(x, Link):
+        return x.distance is None or x.distance > k
+    return x == "own" or isinstance(x, int)
+
+
+def is_within(x: Connection, k: int, period: int) -> bool:
+    """Whether what the item at k of a block uses stands in the block before."""
+    return isinstance(x, Link) and x.distance is not None and k < x.distance <= k + period
+
+
+def runs(items: list[Item], looks: dict[Item, Looks]) -> Iterator[tuple[int, int, int]]:
+    """Cut a sequence into runs (start, period, times): times blocks of period items that are alike.
 
     Operations that stand in no box of their own are a pattern from three times on.
     """
-    signs = [signatures[item] for item in items]
+    here = [looks[item] for item in items]
     i = 0
     while i < len(items):
         best = 1, 1
         for period in range(1, min(LONGEST, (len(items) - i) // 2) + 1):
             block = items[i : i + period]
-            boxed = any(isinstance(item, Box) for item in block)
-            if not boxed and all(isinstance(x, Node) and x.kind != "operation" for x in block):
-                continue  # leaves alone are no pattern
-            if not all(begins(signs[i + k], signs[i + period + k], k) for k in range(period)):
+            if all(map(is_leaf, block)):
+                continue
+            size = sum(not is_leaf(item) for item in block)
+            steps = accumulate((not is_leaf(item) for item in block), initial=0)
+            if not all(
+                begins(here[i + n], here[i + period + n], k, size)
+                for n, k in zip(range(period), steps)
+            ):
                 continue
             j = i + period
-            while j + period < len(items) and signs[j] == signs[j + period]:
+            while j + period < len(items) and repeats(here[j], here[j + period]):
                 j += 1
             times = 1 + (j - i) // period
-            if times >= (2 if boxed else 3) and period * times > best[0] * best[1]:
+            least = 2 if any(isinstance(item, Box) for item in block) else 3
+            if times >= least and period * times > best[0] * best[1]:
                 best = period, times
         yield i, *best
         i += best[0] * best[1]
-
-
-def begins(first: Signature, second: Signature, k: int) -> bool:
-    """Whether the item at k of a first block is like that of the second.
-
-    Only what it uses from before the block may differ: the second block may use the first one.
-    """
-    return first[0] == second[0] and all(
-        a == b or not (inside(a, k) or inside(b, k)) for a, b in zip(first[1], second[1])
-    )
-
-
-def inside(connection: int | str, k: int) -> bool:
-    """Whether a connection of the item at k of a block is not to what comes before the block."""
-    return connection <= k if isinstance(connection, int) else connection != "common"

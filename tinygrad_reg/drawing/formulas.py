@@ -29,8 +29,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..backprop import stretched_axes
-from ..primitives import Rule, Shape, broadcast_to, broadcasting, kept, table
+from ..primitives import Rule, Shape, broadcast_to, broadcasting, kept
 from ..tensor import Tensor
+from .play import pulling
 
 LONGEST = 20  # characters of a name that stands in formulas
 SIGNS = frozenset("()[],=≠<>≤≥∨∧+-−·*/@")
@@ -65,19 +66,12 @@ def formulas(node: Tensor, names: Mapping[Tensor, str] | None = None) -> dict[in
 
     names   what to call tensors instead of their own names
     """
-    if node.function is None:
-        return {}
     called = named(node.inputs, names or {})
     symbols = [Symbol(name, node.shape, node.dtype) for name in ("ḡ", "out")]
     symbols += (
         Symbol(called[x], x.shape, x.dtype) if isinstance(x, Tensor) else x for x in node.inputs
     )
-    edges = list(reversed(node.edges))
-    texts = {}
-    for position, (x, rule) in enumerate(zip(node.inputs, table[node.function])):
-        if rule is not None and edges and x is edges[-1][0]:  # x may be there several times
-            texts[position] = formula(node, position, edges.pop()[1], symbols)
-    return texts
+    return {i: formula(node, i, rule, symbols) for i, _, rule in pulling(node)}
 
 
 def formula(node: Any, position: int, rule: Rule, symbols: Sequence[Any]) -> str:
@@ -96,7 +90,7 @@ def formula(node: Any, position: int, rule: Rule, symbols: Sequence[Any]) -> str
 def named(inputs: Sequence[Any], names: Mapping[Tensor, str]) -> dict[Tensor, str]:
     """What tensors are called: by their own names if these can be read, else in, or in₁, in₂, …"""
     tensors = {x: i for i, x in reversed([*enumerate(inputs, start=1)]) if isinstance(x, Tensor)}
-    own = {x: names.get(x) or x.name or "" for x in tensors}
+    own = {x: str(names.get(x) or x.name or "") for x in tensors}
     found: dict[Tensor, str] = {}
     taken = {"ḡ", "out"}
     for x in sorted(tensors, key=lambda x: (not readable(own[x]), tensors[x])):

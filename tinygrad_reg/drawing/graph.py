@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -108,6 +109,12 @@ class Node:
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The options, except those that say what NumPy does anyway."""
+        usual = {("axis", "None"), ("keepdims", "False")}
+        return [option for option in self.options if option not in usual]
+
 
 Item: TypeAlias = Node | Box
 
@@ -145,9 +152,10 @@ def read(
     """
     names, wanted = names or {}, dict.fromkeys(results)
     tensors = in_order(wanted, ends)
+    same = copies(tensor for tensor in tensors if tensor not in wanted)
     nodes = {
         tensor: as_node(tensor, i, names, played, rules, tensor in ends)
-        for i, tensor in enumerate(tensors, start=1)
+        for i, tensor in enumerate((x for x in tensors if x not in same), start=1)
     }
     boxes: dict[Scope, Box] = {}
     users: dict[Tensor, list[Node]] = {}
@@ -160,6 +168,7 @@ def read(
         node.box = box_of(tensor.scope, boxes)
         for x in tensor.inputs:
             if isinstance(x, Tensor):
+                x = same.get(x, x)
                 node.inputs.append(nodes[x])
                 nodes[x].replaced |= x.number > tensor.number
                 users.setdefault(x, []).append(node)
@@ -209,6 +218,22 @@ def behind(*results: Tensor, ends: Collection[Tensor] = ()) -> set[Tensor]:
     return seen
 
 
+def copies(tensors: Iterable[Tensor]) -> dict[Tensor, Tensor]:
+    """Nameless arrays that occur again: each later one, and the first.
+
+    An operation makes a tensor of each array that it is given, so x + f(x) has made two of x.
+    """
+    first: dict[tuple[Any, ...], Tensor] = {}
+    same = {}
+    for x in tensors:
+        if x.is_leaf and not x.requires_grad and x.name is None and x.size > 1:
+            array = np.ascontiguousarray(x.data)
+            key = x.shape, array.dtype.str, blake2b(array.tobytes()).digest()
+            if first.setdefault(key, x) is not x:
+                same[x] = first[key]
+    return same
+
+
 def as_node(
     tensor: Tensor,
     number: int,
@@ -234,7 +259,7 @@ def as_node(
     gradient = None if tensor.grad is None else numbers(tensor.grad.data)
     if played is not None:
         gradient = played.gradients.get(tensor)
-    alarms = flags(value, gradient)
+    alarms = flags(value, gradient, sizes=played is not None)
     if is_relu(tensor):
         alarms += filter(None, [dead_units(tensor.data)])
     return Node(

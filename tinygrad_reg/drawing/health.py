@@ -29,12 +29,12 @@ FIRST = -7  # log₁₀ of the first; what is beyond an end takes the end's colo
 NONE, ZERO, NOT_FINITE = "#ffffff", "#c8c8c8", "#d8a6ff"
 
 
-def colours(gradient: Numbers | None) -> tuple[str, str]:
-    """(fill, ink) of a node with this gradient."""
-    if gradient is None:
-        return NONE, "#000000"
-    if not gradient.finite:
+def colours(gradient: Numbers | None, value: Numbers | None = None) -> tuple[str, str]:
+    """(fill, ink) of a node with this gradient, and this value."""
+    if any(x is not None and not x.finite for x in (gradient, value)):
         return NOT_FINITE, "#000000"
+    if gradient is None or 0 in gradient.shape:
+        return NONE, "#000000"
     if gradient.rms == 0:
         return ZERO, "#000000"
     step = min(max(math.floor(math.log10(gradient.rms)) - FIRST, 0), len(COLOURS) - 1)
@@ -59,13 +59,13 @@ def ink(step: int) -> str:
     return "#ffffff" if step in DARK else "#000000"
 
 
-def flags(value: Numbers, gradient: Numbers | None) -> list[str]:
-    """What is alarming about a node, in words."""
+def flags(value: Numbers, gradient: Numbers | None, sizes: bool = True) -> list[str]:
+    """What is alarming about a node, in words; whether the gradient's size is, too."""
     found = []
     for what, x in (("value", value), ("gradient", gradient)):
         if x is not None and not x.finite:
             found.append(f"{'NaN' if math.isnan(x.low) else 'infinite'} {what}")
-    if gradient is not None and gradient.finite and 0 not in gradient.shape:
+    if sizes and gradient is not None and gradient.finite and 0 not in gradient.shape:
         if gradient.rms == 0:
             found.append("zero gradient")
         elif gradient.rms < VANISHING:
@@ -81,7 +81,7 @@ def dead_units(activation: npt.NDArray[Any]) -> str | None:
     Units are along the last axis, examples along the others; a vector is one example, and dead if
     nothing of it is alive.
     """
-    alive = np.asarray(activation) > 0
+    alive = ~(np.asarray(activation) <= 0)  # NaN is not dead, but has a flag of its own
     if alive.size == 0 or (alive.ndim < 2 and alive.any()):
         return None
     units = alive.reshape(-1, alive.shape[-1] if alive.ndim else 1)

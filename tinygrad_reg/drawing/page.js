@@ -30,6 +30,8 @@ const openable = new Set();  // boxes that are open in one of the pictures
 const item = (key) => nodes.get(key) ?? boxes.get(key);
 const frame = () => data.frames[state.frame];
 const now = (node) => frame().nodes[node.id];  // what of it changes from frame to frame
+const callOf = (node) => now(node).call ?? node.call;  // where Python numbers change, so does it
+const ruleOf = ({ user, position }) => (now(user).rules ?? user.rules)[position];
 const current = () => state.step ? `n${data.sweep[state.step - 1]}` : null;
 
 /** The boxes around it, from the innermost outwards. */
@@ -69,14 +71,18 @@ const departures = (node) => (usesBy.get(node) ?? []).filter(part);
 
 // --- Numbers and names as text -------------------------------------------------------------------
 
-const short = (x, digits = 3) => (
-  typeof x === "string" ? x : String(Number(x.toPrecision(digits))).replace("e+", "e")
-);
+function short(x, digits = 3) {
+  if (typeof x === "string") return x;
+  const rounded = Number(x.toPrecision(digits));
+  const size = Math.abs(rounded);
+  const far = size !== 0 && (size < 1e-4 || size >= 10 ** digits);
+  return (far ? rounded.toExponential() : String(rounded)).replace("e+", "e");
+}
 const STATISTICS = ["mean", "sd", "norm", "min", "max", "zeros"];
 const isScalar = (numbers) => numbers.rows?.length === 1 && numbers.rows[0].length === 1;
 
 /** An element of an array to a few digits, unless it is no number. */
-const element = (text) => Number.isFinite(Number(text)) ? short(Number(text), 4) : text;
+const element = (text) => /\d[.e]/.test(text) ? short(Number(text), 4) : text;
 
 /** Numbers in one line: a scalar exactly, a short vector in full, an array as mean ± sd. */
 function brief(numbers) {
@@ -87,6 +93,13 @@ function brief(numbers) {
     return fitted(text || "empty", 60);
   }
   return `${short(numbers.stats[0])} ± ${short(numbers.stats[1])}`;
+}
+
+/** Numbers as part of a sum: of an array its mean, for means do add up. */
+function summand(numbers) {
+  if (isScalar(numbers)) return numbers.rows[0][0];
+  if (numbers.rows) return `[${brief(numbers)}]`;
+  return `(mean ${short(numbers.stats[0])})`;
 }
 
 /** The size of numbers, as small as it can be said. */
@@ -108,19 +121,16 @@ const called = (key) => fitted(item(key).label, 60) || "box";
 /** What happens at this step. */
 function sentence() {
   const last = data.sweep.length;
-  if (!last) {
-    return data.nodes.some((node) => node.backward) ? ""
-      : "No gradients were computed: draw(loss, gradients=True) plays the backward pass.";
-  }
+  if (!last) return data.hint;
   if (!state.step) return `The whole picture. Play sends the gradient back, in ${last} steps.`;
   const node = nodes.get(current());
-  const parts = arrivals(node).map((use) => brief(part(use)));
+  const parts = arrivals(node).map((use) => summand(part(use)));
   const sum = parts.length > 1 ? `${parts.join(" + ")} = ` : "";
   const sent = departures(node).map((use) => (
-    `to ${called(`n${use.node.id}`)}: ${node.rules[use.position]} = ${brief(part(use))}`
+    `to ${called(`n${use.node.id}`)}: ${ruleOf(use)} = ${brief(part(use))}`
   ));
   return `Step ${state.step} of ${last}: ${called(current())}, gradient ${sum}`
-    + [`${brief(now(node).gradient)} arrives`, ...sent].join("; ") + ".";
+    + [`${sum ? summand(now(node).gradient) : brief(now(node).gradient)} arrives`, ...sent].join("; ") + ".";
 }
 
 // --- Elements ------------------------------------------------------------------------------------
@@ -142,7 +152,7 @@ const svg = (tag, attributes = {}, ...children) => (
 );
 
 // --- The pictures --------------------------------------------------------------------------------
-// One for each depth of boxes.  Which is shown follows from the closed boxes: the one with the
+// One for each depth of boxes, and then some in which single boxes are open.  Which is shown follows from the closed boxes: the one with the
 // fewest open boxes that still has every open box open.  What is open there and shall be closed is
 // covered in place by a plate.
 
@@ -217,14 +227,31 @@ class Picture {
     }
   }
 
+  /** The closed box in the place of the open one, with what the picture says that has it closed. */
   plate(key, cluster) {
     const { x, y, width, height } = this.outlines.get(key);
-    const name = fitted(boxes.get(key).label, width / 8);
-    const size = Math.max(11, Math.min(1.3 * width / name.length, height / 3, 26));
-    const text = svg("text",
-      { x: x + width / 2, y: y + height / 2 + size / 3, "font-size": size }, name);
     const shape = cluster.querySelector("path, polygon").cloneNode();
+    const closed = pictures.map(({ elements }) => elements.get(key))
+      .find((element) => element?.classList.contains("node"));
+    const outline = closed?.querySelector("polygon");
     shape.setAttribute("fill", "#e6ebf1");
+    for (const name of ["stroke", "stroke-width"]) {  // an alarm has a frame of its own
+      if (outline?.hasAttribute(name)) shape.setAttribute(name, outline.getAttribute(name));
+    }
+    const corners = outline?.getAttribute("points").trim().split(/\s+/)
+      .map((point) => point.split(",").map(Number));
+    let text;
+    if (corners) {
+      const [left, right] = [Math.min, Math.max].map((f) => f(...corners.map(([x]) => x)));
+      const [top, bottom] = [Math.min, Math.max].map((f) => f(...corners.map(([, y]) => y)));
+      const scale = Math.min(1, width / (right - left), height / (bottom - top));
+      const lines = [...closed.querySelectorAll("text")].map((line) => line.cloneNode(true));
+      text = svg("g", { transform: `translate(${x + width / 2} ${y + height / 2}) scale(${scale}) `
+        + `translate(${-(left + right) / 2} ${-(top + bottom) / 2})` }, ...lines);
+    } else {
+      text = svg("text", { x: x + width / 2, y: y + height / 2, class: "name" },
+        fitted(boxes.get(key).label, width / 8));
+    }
     const plate = svg("g", { class: "node plate", "data-key": key }, shape, text);
     this.plates.append(plate);
     return plate;
@@ -315,6 +342,10 @@ function toggle(key, { x, y, width }) {
 const pictures = [...document.querySelectorAll(".view")].map((view, i) => new Picture(view, i));
 let picture = pictures.find(({ holder }) => !holder.hidden);
 closeAsIn(picture);
+if (data.closed) {
+  const asked = new Set(data.closed.map((id) => `b${id}`));
+  state.closed = new Set([...boxes.keys()].filter((box) => asked.has(box) || !openable.has(box)));
+}
 
 function closeAsIn(picture) {
   state.closed = new Set([...boxes.keys()].filter((box) => !picture.isOpen(box)));
@@ -407,14 +438,17 @@ function glide(x, y, scale) {
 }
 
 /** Bring it into sight; `near` also brings it to a size that can be read, if it fits. */
+const READABLE = 0.55;  // pixels per point: what is played can just be read
+
 function show(key, near = false) {
   const { x, y, width, height } = picture.where(standIn(key));
   const fits = 0.9 * Math.min(stage.clientWidth / width, stage.clientHeight / height);
-  const scale = near ? Math.min(Math.max(camera.scale, 1), fits) : camera.scale;
+  const scale = near ? Math.min(Math.max(camera.scale, 1), fits)
+    : Math.max(camera.scale, Math.min(READABLE, fits));
   const [dx, dy] = [x + width / 2 - camera.x, y + height / 2 - camera.y];
   const out = Math.abs(dx) + width / 2 > stage.clientWidth / 2 / scale
     || Math.abs(dy) + height / 2 > stage.clientHeight / 2 / scale;
-  if (out || near) glide(camera.x + dx, camera.y + dy, scale);
+  if (out || near || scale > camera.scale) glide(camera.x + dx, camera.y + dy, scale);
 }
 
 const fingers = new Map();
@@ -525,7 +559,7 @@ function paintNode(key, group, stage) {
   const { x, y, width, height } = picture.outlines.get(key);
   if (gradient && stage !== "wait" && stage !== "partly") {
     const { element, width: wide } = pill(size(gradient), "size");
-    element.setAttribute("transform", `translate(${x + width - wide / 2 + 6} ${y + height})`);
+    element.setAttribute("transform", `translate(${x + width - wide / 2 + 6} ${y + height + 7})`);
     picture.labels.append(element);
   }
   if ((contents.get(key) ?? [key]).some((k) => now(nodes.get(k)).flags.length)) {
@@ -540,7 +574,7 @@ function described(key) {
   const place = enclosing(key).map((box) => `in ${called(box)}`);
   if (boxes.has(key)) return [`box ${called(key)}`, ...place].join(", ");
   const node = nodes.get(key), { shape, value, gradient, flags } = now(node);
-  const what = node.operation ? fitted(node.call, 120) : node.kind;
+  const what = node.operation ? fitted(callOf(node), 120) : node.kind;
   return [called(key), what, `shape ${shape}`, `value ${brief(value)}`,
     `gradient ${gradient ? brief(gradient) : "none"}`, ...flags, ...place].join(", ");
 }
@@ -561,7 +595,7 @@ function nodeDetails(key) {
   const kind = node.operation ? "" : `${node.kind} · `;
   return [
     html("h2", { tabindex: "-1" }, node.label),
-    node.call ? html("p", { class: "mono clip" }, node.call) : null,
+    node.call ? html("p", { class: "mono clip" }, callOf(node)) : null,
     html("p", { class: "quiet" }, `${kind}${shape} ${node.dtype}`),
     place(key),
     !turn ? null : html("p", { class: "quiet" }, html("button", { type: "button", class: "link",
@@ -582,13 +616,13 @@ function gradientDetails(node, gradient) {
   const rows = arrivals(node).map((use) => {
     const several = use.user.inputs.filter((x) => x === node.id).length > 1;
     const which = several ? `, input ${use.position + 1}` : "";
-    return [brief(part(use)), ["from ", link(`n${use.user.id}`), which]];
+    return [summand(part(use)), ["from ", link(`n${use.user.id}`), which]];
   });
   if (node.result && turns.size) rows.unshift(["1", ["it starts here"]]);
   if (rows.length < 2) {
     return [figures(gradient), ...rows.map(([, from]) => html("p", { class: "quiet" }, ...from))];
   }
-  rows.push([brief(gradient), []]);
+  rows.push([summand(gradient), []]);
   const signs = ["", ...Array(rows.length - 2).fill("+ "), "= "];
   return [html("ul", { class: "sum" }, ...rows.map(([number, from], i) => html("li", {},
     html("span", {}, signs[i]), html("b", {}, number), html("span", { class: "quiet" }, ...from),
@@ -598,7 +632,7 @@ function gradientDetails(node, gradient) {
 /** The local rule for each input, and the part of the gradient that it gives. */
 function passedOn(node) {
   const found = (usesBy.get(node) ?? []).map((use) => {
-    const rule = node.rules[use.position];
+    const rule = ruleOf(use);
     return html("div", { class: "part" },
       html("div", {}, "to ", link(`n${use.node.id}`), rule ? "" : ": no gradient flows there"),
       rule ? html("div", { class: "mono clip" }, rule) : null,
@@ -739,11 +773,11 @@ function paintControls() {
 
 // --- Depths, search, theme -----------------------------------------------------------------------
 
-const depths = pictures.map((picture) => html("button", {
+const depths = pictures.slice(0, data.depths).map((picture) => html("button", {
   type: "button", onclick: () => { closeAsIn(picture); arrange(); },
 }, picture.open === boxes.size ? "all" : String(picture.depth)));
 $("depths").append(...depths);
-$("depths").hidden = pictures.length < 2;
+$("depths").hidden = depths.length < 2;
 
 function search() {
   const wanted = $("query").value.trim().toLowerCase();
@@ -767,6 +801,7 @@ function next(by) {
 $("query").addEventListener("input", search);
 $("query").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.shiftKey) { event.preventDefault(); next(-1); }
+  if (event.key === "Escape") $("query").blur();  // the keys are the graph's again
 });
 $("query").form.addEventListener("submit", (event) => { event.preventDefault(); next(1); });
 $("previous").addEventListener("click", () => next(-1));

@@ -13,26 +13,29 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from itertools import islice
 from string import Template
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-from .dot import INFIX, SHAPES, Look, title
+from .dot import INFIX, SHAPES, Look, short, title
 from .dot import write as dot
-from .graph import Graph, Node
+from .graph import Box, Graph, Node
 from .health import colours, legend
 from .numbers import Numbers
 from .render import render
 from .text import arguments, called
-from .view import LARGEST, view
+from .view import LARGEST, View, view
 
 Frame: TypeAlias = tuple[str, Graph]  # what the moment is called, and the graph with its numbers
 
 WIDEST, HIGHEST = 1600, 1100  # points; larger pictures have to be zoomed into
 DIGITS = 5  # of statistics
+BETWEEN = 24  # pictures in which a single box is open beyond its depth, at most
 DEPTHS = 4  # levels of boxes that open all at once, before all of them do
 MARGIN = 8  # around a picture, for what page.js writes at its edges
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,24 +61,43 @@ LEGEND = {
 }
 
 
-def write(graph: Graph, look: Look, frames: Sequence[Frame]) -> str:
+def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> str:
     """The text of the page.
 
-    frames   at least one: graphs with the nodes of `graph`; if there are several, pictures have no
-             numbers, and the page shows those of the frame
+    frames    at least one, of the same graph; if there are several, pictures have no numbers, and
+              the page shows those of the frame
+    opening   which boxes are closed at first; by default, as many as leave a window readable
 
     Boxes can be opened down to the depth that Graphviz can lay out; the outermost are always shown.
+    There is a picture for each depth and for each box opened from there; for other combinations of
+    open boxes, page.js covers boxes of the one that comes next.
 
     Raises NoRendererError without Graphviz.
     """
+    _, graph = frames[0]
     style, script, page = (
         files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
         for kind in ("css", "js", "html")
     )
-    pictures = list(baked(graph, replace(look, figures=look.figures and len(frames) == 1)))
-    seen = max((k for k, picture in enumerate(pictures) if is_readable(picture)), default=0)
+    look = replace(look, figures=look.figures and len(frames) == 1)
+    depths = list(levels(graph, look))
+    more = [*islice(between(graph, depths, look), BETWEEN), *([opening] if opening else [])]
+    by_closed: dict[frozenset[Box], View] = {}
+    for one in [*depths, *more]:
+        by_closed.setdefault(frozenset(one.closed), one)
+    pictures = [
+        slim(render(dot(view, replace(look, ids=f"v{k}-")), "svg"))
+        for k, view in enumerate(by_closed.values())
+    ]
+    if opening is None:
+        readable = (k for k, picture in enumerate(pictures[: len(depths)]) if is_readable(picture))
+        seen = max(readable, default=0)
+    else:
+        seen = list(by_closed).index(frozenset(opening.closed))
     name = ", ".join(node.name for node in graph.nodes if node.result and node.name) or "graph"
-    data = json.dumps(contents(graph, look, frames), separators=(",", ":"))
+    data = json.dumps(
+        contents(graph, look, frames, opening) | {"depths": len(depths)}, separators=(",", ":")
+    )
     return Template(page).substitute(
         title=escape(name.encode("utf-8", "replace").decode()),
         policy=f"default-src 'none'; script-src '{fingerprint(script)}'; "
@@ -100,10 +122,14 @@ def fingerprint(text: str) -> str:
 # --- Data ----------------------------------------------------------------------------------------
 
 
-def contents(graph: Graph, look: Look, frames: Sequence[Frame]) -> dict[str, Any]:
+def contents(
+    graph: Graph, look: Look, frames: Sequence[Frame], opening: View | None
+) -> dict[str, Any]:
     """What page.js reads: the graph, and what changes from frame to frame."""
     names = called(graph)
     return {
+        "closed": opening and [box.number for box in graph.boxes if box in opening.closed],
+        "hint": hint(graph),
         "nodes": [described(node, names) for node in graph.nodes],
         "boxes": [
             {"id": box.number, "label": title(box), "box": box.parent and box.parent.number}
@@ -112,8 +138,11 @@ def contents(graph: Graph, look: Look, frames: Sequence[Frame]) -> dict[str, Any
         "sweep": [node.number for node in graph.sweep],
         "frames": [
             {
-                "label": label,
-                "nodes": {node.number: state(node, look.health) for node in moment.nodes},
+                "label": label + reached(moment) * (len(frames) > 1),
+                "nodes": {
+                    node.number: state(node, look.health) | changed(node, first, names)
+                    for node, first in zip(moment.nodes, graph.nodes)
+                },
                 "parts": {
                     node.number: [(i, packed(part)) for i, part in node.parts]
                     for node in moment.nodes
@@ -144,6 +173,31 @@ def described(node: Node, names: dict[Node, str]) -> dict[str, Any]:
     }
 
 
+def hint(graph: Graph) -> str:
+    """What to do if the backward pass cannot be played, where it could be."""
+    if graph.sweep or any(node.backward for node in graph.nodes):
+        return ""
+    if any(box.times > 1 for box in graph.boxes):
+        return "Repetitions are shown once; without fold=True, the backward pass can be played."
+    return "No gradients were computed: draw(loss, gradients=True) plays the backward pass."
+
+
+def reached(graph: Graph) -> str:
+    """What the result is, if that is a single number: ", loss 0.123"."""
+    results = [node for node in graph.nodes if node.result]
+    if len(results) != 1 or results[0].shape != ():
+        return ""
+    return f", {results[0].name or 'result'} {short(results[0].value.mean)}"
+
+
+def changed(node: Node, first: Node, names: dict[Node, str]) -> dict[str, Any]:
+    """What its call and its rules are in this frame, if Python numbers in them are others."""
+    inputs = [y if isinstance(x, str) else x for x, y in zip(first.inputs, node.inputs)]
+    if inputs == first.inputs and node.rules == first.rules:
+        return {}
+    return {"call": call(replace(first, inputs=inputs), names), "rules": node.rules}
+
+
 def call(node: Node, names: dict[Node, str]) -> str:
     """How it was called: "x @ weight", "sum(#3, axis=0)"."""
     given = list(arguments(node, names))
@@ -154,7 +208,7 @@ def call(node: Node, names: dict[Node, str]) -> str:
 
 def state(node: Node, coloured: bool) -> dict[str, Any]:
     """What changes from frame to frame."""
-    looks = dict(zip(("fill", "ink"), colours(node.gradient))) if coloured else {}
+    looks = dict(zip(("fill", "ink"), colours(node.gradient, node.value))) if coloured else {}
     return looks | {
         "shape": str(node.shape),
         "value": packed(node.value),
@@ -206,7 +260,9 @@ def explained(graph: Graph, look: Look, frames: Sequence[Frame]) -> Iterator[str
     if look.health:
         yield "<p>Numbers on edges: what goes back there, or the norm ‖…‖ of an array.</p>"
         yield '<p>Colours: size of the gradient, √(Σḡ²/n), from</p>\n<ul class="scale">'
-        used = {colours(node.gradient)[0] for _, moment in frames for node in moment.nodes}
+        used = {
+            colours(node.gradient, node.value)[0] for _, moment in frames for node in moment.nodes
+        }
         for text, fill, _ in legend(used):
             yield (
                 '<li><svg viewBox="0 0 22 14" aria-hidden="true">'
@@ -218,14 +274,28 @@ def explained(graph: Graph, look: Look, frames: Sequence[Frame]) -> Iterator[str
 # --- Pictures ------------------------------------------------------------------------------------
 
 
-def baked(graph: Graph, look: Look) -> Iterator[ElementTree.Element]:
-    """Pictures with more and more open boxes, from none to all, as far as they can be laid out."""
-    levels = 1 + max((box.depth for box in graph.boxes), default=-1)
-    for k, depth in enumerate(sorted({*range(min(levels, DEPTHS)), levels})):
+def levels(graph: Graph, look: Look) -> Iterator[View]:
+    """Views with more and more open boxes, from none to all, as far as they can be laid out."""
+    deepest = 1 + max((box.depth for box in graph.boxes), default=-1)
+    for depth in sorted({*range(min(deepest, DEPTHS)), deepest}):
         opened = view(graph, depth)
-        if k > 0 and opened.effort() > LARGEST:
+        if depth > 0 and opened.effort(look.formulas) > LARGEST:
             return
-        yield slim(render(dot(opened, replace(look, ids=f"v{k}-")), "svg"))
+        yield opened
+
+
+def between(graph: Graph, depths: Sequence[View], look: Look) -> Iterator[View]:
+    """Views in which one more box is open than in those, so that a click finds its picture."""
+    for depth, closed in enumerate(depths[:-1]):
+        for box in closed.hidden():
+            opened = view(graph, depth, partial(opens, box))
+            if opened.effort(look.formulas) <= LARGEST:
+                yield opened
+
+
+def opens(box: Box, other: Box) -> bool | None:
+    """A `collapse` that opens one box."""
+    return False if other is box else None
 
 
 def slim(svg: bytes) -> ElementTree.Element:

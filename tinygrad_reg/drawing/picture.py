@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from ..backprop import sweep
-from ..errors import flag, one_of, refuse_uncallable, shown, whole
+from ..errors import StaleValueError, flag, one_of, refuse_uncallable, shown, whole
 from ..nn import Module
-from ..scope import Block
 from ..tensor import Tensor
 from .dot import PLAIN, Look, write
 from .graph import Graph, behind, read
@@ -73,13 +73,12 @@ def draw(
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
-    if model is not None and not isinstance(model, Module):
-        raise TypeError(f"draw: model must be a module, not {shown(model)}")
     gradients, formulas = flag("draw: gradients", gradients), flag("draw: formulas", formulas)
     if gradients:
         refuse_without_gradient("draw", tensor)
-    names = {} if model is None else {x: name for name, x in model.named_tensors()}
-    played = play(tensor) if gradients else None
+    names = dotted_names("draw", model)
+    with drawn_in_time("draw"):
+        played = play(tensor) if gradients else None
     graph = read([tensor], names, played, rules=gradients or formulas)
     look = Look(health=gradients, formulas=formulas)
     return Drawing(graph, look, *checked("draw", depth, collapse, fold))
@@ -115,16 +114,14 @@ def draw_backward(
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw_backward: only tensors have graphs, not {type(tensor).__name__}")
     one_of("draw_backward: side", side, ("backward", "both"))
-    if model is not None and not isinstance(model, Module):
-        raise TypeError(f"draw_backward: model must be a module, not {shown(model)}")
     formulas = flag("draw_backward: formulas", formulas)
     view = checked("draw_backward", depth, collapse, fold)
     refuse_without_gradient("draw_backward", tensor)
     wanted = None if wrt is None else several_tensors(wrt)
-    names = {} if model is None else {x: name for name, x in model.named_tensors()}
+    names = dotted_names("draw_backward", model)
 
     seed = Tensor(tensor.data**0, requires_grad=True)  # so that all that is done to it is recorded
-    with Block(records=True):
+    with drawn_in_time("draw_backward"):
         found = dict(sweep(tensor, seed, create_graph=True))
     if wanted is None:
         wanted = [x for x in found if x.is_leaf]
@@ -138,7 +135,8 @@ def draw_backward(
     labels: dict[Tensor, list[str]] = {}
     for x in reversed(found):
         if x is tensor or x in asked or called(x, names):
-            labels.setdefault(found[x], []).append(f"∂{own}/∂{called(x, names) or 'x'}")
+            by = own if x is tensor else called(x, names) or "…"
+            labels.setdefault(found[x], []).append(f"∂{own}/∂{by}")
     names |= {g: ", ".join(text) for g, text in labels.items()}
     results = [found[x] for x in wanted]
     known = Play({x: numbers(g.data) for x, g in found.items()})
@@ -154,6 +152,15 @@ def draw_backward(
     return Drawing(graph, Look(formulas=formulas, mirrored=both), *view)
 
 
+def dotted_names(name: str, model: Module | None) -> dict[Tensor, str]:
+    """What a model calls its tensors; where several names are of one, the first."""
+    if model is None:
+        return {}
+    if not isinstance(model, Module):
+        raise TypeError(f"{name}: model must be a module, not {shown(model)}")
+    return {x: path for path, x in reversed([*model.named_tensors()])}
+
+
 def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """The tensors to differentiate by, at least one."""
     tensors = (
@@ -165,6 +172,17 @@ def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
         if not isinstance(x, Tensor):
             raise TypeError(f"draw_backward: wrt must be a tensor or several, not {shown(x)}")
     return tensors
+
+
+@contextmanager
+def drawn_in_time(name: str) -> Iterator[None]:
+    """Gradients that come too late are missed by the picture, and not by a call of backward."""
+    try:
+        yield
+    except StaleValueError as error:
+        raise StaleValueError(
+            f"{name}: {error} (a picture with gradients is drawn before optimizer.step())"
+        ) from None
 
 
 def refuse_without_gradient(name: str, tensor: Tensor) -> None:
@@ -227,14 +245,14 @@ def put(name: str, path: Path, content: bytes) -> None:
         ) from None
 
 
-def refuse_too_large(view: View, look: Look) -> None:
+def refuse_too_large(name: str, view: View, look: Look, advice: str) -> None:
+    """TooLargeError for a view that would keep Graphviz busy for long."""
     effort = view.effort(labelled=look.formulas)
     if effort > LARGEST:
         raise TooLargeError(
-            f"draw: Graphviz would take very long to lay out {len(view):,} nodes, with edges "
-            f"across {effort:,} levels (the limit is {LARGEST:,}); close boxes by a smaller "
-            'depth=, show repetitions once by fold=True, put scope("name") around parts of your '
-            'program, or .save("x.dot")'
+            f"{name}: Graphviz would take very long to lay out {len(view):,} nodes, with edges "
+            f'across {effort:,} levels (the limit is {LARGEST:,}); {advice}put scope("name") '
+            "around parts of your program, so that they can be closed"
         )
 
 
@@ -251,7 +269,9 @@ class Drawing:
     ) -> None:
         self.graph = graph
         self.look = look
-        self.view: View = view(graph, depth, collapse, fold)
+        self.fold = fold
+        self.opened = depth != "auto" or collapse is not None
+        self.view: View = view(graph, depth, collapse, fold, labelled=look.formulas)
 
     def to_dot(self) -> str:
         """The picture as DOT text: the same for the same program, byte for byte."""
@@ -261,7 +281,7 @@ class Drawing:
         """Write a file: a picture for .svg, .png and .pdf, text for .dot (needs no Graphviz).
 
         .html is a page that works offline: boxes open and close, every number can be looked at,
-        and with gradients=True the backward pass plays step by step.
+        and with gradients=True the backward pass plays step by step (but not with fold=True).
 
         Raises ValueError for another suffix, NoRendererError (a RuntimeError) if Graphviz is
         needed and neither the `dot` program nor pygraphviz is there, TooLargeError (a ValueError)
@@ -270,8 +290,10 @@ class Drawing:
         path = destination("draw", path, FORMATS)
         format = path.suffix[1:].lower()
         if format == "html":
-            refuse_too_large(view(self.graph, 0), self.look)
-            picture = write_page(self.graph, self.look, [("", self.graph)]).encode()
+            graph = self.view.graph if self.fold else self.graph
+            refuse_too_large("draw", view(graph, 0), self.look, "")
+            opening = self.view if self.opened else None
+            picture = write_page(self.look, [("", graph)], opening).encode()
         elif format == "dot":
             picture = self.to_dot().encode()
         else:
@@ -280,7 +302,9 @@ class Drawing:
 
     def rendered(self, format: str) -> bytes:
         """The picture as the bytes of a file."""
-        refuse_too_large(self.view, self.look)
+        advice = "close boxes by a smaller depth=, show repetitions once by fold=True, "
+        advice += '.save("x.dot"), or '
+        refuse_too_large("draw", self.view, self.look, advice)
         return render(self.to_dot(), format)
 
     def __str__(self) -> str:
@@ -293,8 +317,10 @@ class Drawing:
         return f"<Drawing: operations {operations}, leaves {leaves}, boxes {boxes}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """What Jupyter shows: SVG, or text that says why there is none."""
+        """What Jupyter shows: SVG, no wider than the page, or text that says why there is none."""
         try:
-            return {"image/svg+xml": self.rendered("svg").decode(), "text/plain": str(self)}
+            svg = self.rendered("svg").decode()
+            svg = svg.replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
+            return {"image/svg+xml": svg, "text/plain": str(self)}
         except (NoRendererError, TooLargeError) as error:
             return {"text/plain": f"{self}\n{error}"}

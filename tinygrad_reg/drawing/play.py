@@ -30,12 +30,15 @@ def play(result: Tensor) -> Play:
     A rule runs twice here: once in the sweep, which keeps only sums, and once for its part alone.
     """
     played = Play()
+    arrived: dict[Tensor, list[Numbers]] = {}
     for node, g in sweep(result, result._arriving(None)._data):
-        played.gradients[node] = numbers(g)
-        played.parts[node] = [
-            (i, numbers(fit(rule(g, node._data, *node.values, **node.metadata), x._data, node)))
-            for i, x, rule in pulling(node)
-        ]
+        came = arrived.pop(node, [])
+        played.gradients[node] = came[0] if len(came) == 1 else numbers(g)
+        played.parts[node] = []
+        for i, x, rule in pulling(node):
+            part = fit(rule(g, node._data, *node.values, **node.metadata), x._data, node)
+            played.parts[node].append((i, numbers(part)))
+            arrived.setdefault(x, []).append(played.parts[node][-1][1])
     return played
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from .dot import UNPRINTABLE, result_of, short, title
+from .dot import FIRST_ONE, UNPRINTABLE, result_of, short, title
 from .graph import Graph, Node, contents
 from .numbers import Numbers
 from .view import View
@@ -21,7 +21,8 @@ def tell(view: View) -> str:
     lines = list(branches(view, called(view.graph)))
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(lines[0]))]
     rows = ("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines)
-    return "\n".join([*rows, *filter(None, [view.note])])
+    notes = [view.note, FIRST_ONE * any(box.times > 1 for box in view.graph.boxes)]
+    return "\n".join([*rows, *filter(None, notes)])
 
 
 def called(graph: Graph) -> dict[Node, str]:
@@ -71,9 +72,8 @@ def line(indent: str, what: str, node: Node, flags: list[str]) -> tuple[str, str
 def arguments(node: Node, names: dict[Node, str]) -> Iterator[str]:
     for x in node.inputs:
         yield names[x] if isinstance(x, Node) else x
-    for key, value in node.options:
-        if value not in ("None", "False"):  # what NumPy does anyway
-            yield f"{key}={value}"
+    for key, value in node.told:
+        yield f"{key}={value}"
 
 
 def brief(numbers: Numbers | None) -> str:

@@ -5,11 +5,14 @@ A closed box is one node of the picture, in the place of everything in it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import numpy as np
+
+from ..errors import shown
 from .fold import folded
 from .graph import Box, Graph, Item, Node
 
@@ -87,42 +90,57 @@ class View:
 
 
 def view(
-    graph: Graph, depth: Depth = "auto", collapse: Collapse | None = None, fold: bool = False
+    graph: Graph,
+    depth: Depth = "auto",
+    collapse: Collapse | None = None,
+    fold: bool = False,
+    labelled: bool = False,
 ) -> View:
     """Close the boxes that stand in `depth` others or more, except where `collapse` says otherwise.
 
-    "auto" closes as many levels as it takes to come down to READABLE nodes, and if that is not
-    enough also folds what repeats.
+    "auto" closes as many levels as it takes to come down to READABLE nodes that can be laid out,
+    and if that is not enough also folds what repeats.
+
+    labelled   whether edges have labels, which takes longer to lay out
     """
     if fold:
         graph = folded(graph)
     if depth != "auto":
         return closing(graph, depth, collapse)
     whole = closing(graph, None, collapse)
-    if len(whole) <= READABLE:
+    if is_readable(whole, labelled):
+        if len(graph.nodes) == 1 and not graph.nodes[0].flows:
+            whole.note = "no operation was recorded: nothing behind this tensor requires a gradient"
         return whole
     done = []
-    chosen = fitting(graph, collapse)
+    chosen = fitting(graph, collapse, labelled)
     if chosen.closed:
         done.append("boxes are closed")
-    if len(chosen) > READABLE and not fold:
-        repeating = fitting(folded(graph), collapse)
+    if not is_readable(chosen, labelled) and not fold:
+        repeating = fitting(folded(graph), collapse, labelled)
         if len(repeating) < len(chosen):
             chosen = repeating
             done.append("what repeats is shown once")
     chosen.note = f"{len(whole):,} nodes"
     if done:
         chosen.note += f": {' and '.join(done)} to fit; depth=None opens all"
-    if len(chosen) > READABLE:
+    if not is_readable(chosen, labelled):
         chosen.note += '; scope("name") around parts of the program makes boxes that can be closed'
     return chosen
 
 
-def fitting(graph: Graph, collapse: Collapse | None) -> View:
+def fitting(graph: Graph, collapse: Collapse | None, labelled: bool) -> View:
     """The view of the greatest depth that is readable, or of depth 0."""
-    depths = range(1 + max((box.depth for box in graph.boxes), default=-1) + 1)
-    fit = bisect_right(depths, READABLE, key=lambda n: len(closing(graph, n, collapse)))
-    return closing(graph, max(fit - 1, 0), collapse)
+    depths = range(2 + max((box.depth for box in graph.boxes), default=-1))
+    unreadable = bisect_left(
+        depths, True, key=lambda depth: not is_readable(closing(graph, depth, collapse), labelled)
+    )
+    return closing(graph, max(unreadable - 1, 0), collapse)
+
+
+def is_readable(view: View, labelled: bool) -> bool:
+    """Whether it is neither a wall nor too much to lay out."""
+    return len(view) <= READABLE and view.effort(labelled) <= LARGEST
 
 
 def closing(graph: Graph, depth: int | None, collapse: Collapse | None) -> View:
@@ -133,6 +151,8 @@ def closing(graph: Graph, depth: int | None, collapse: Collapse | None) -> View:
             closed[box] = closed[box.parent]
             continue
         wanted = collapse(box) if collapse is not None else None
+        if wanted is not None and not isinstance(wanted, (bool, np.bool_)):
+            raise TypeError(f"collapse: must return True, False or None, not {shown(wanted)}")
         if wanted if wanted is not None else depth is not None and box.depth >= depth:
             closed[box] = box
     return View(graph, closed)
