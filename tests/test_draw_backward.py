@@ -13,7 +13,7 @@ import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, nn, scope
 from tinygrad_reg.backprop import sweep
 from tinygrad_reg.drawing import draw, draw_backward
-from tinygrad_reg.drawing.graph import behind
+from tinygrad_reg.drawing.read import behind
 
 ARRAY = np.array([[0.5, -1.25, 2.0], [1.5, 0.25, -0.75]])
 WEIGHT = np.array([[1.0, -2.0], [0.5, 0.25], [-1.5, 3.0]])

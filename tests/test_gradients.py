@@ -10,7 +10,7 @@ from catalogue import catalogue, each_entry, pull_back, sample
 
 from tinygrad_reg import Tensor, grad, primitives, tensor
 from tinygrad_reg import functional as F
-from tinygrad_reg.drawing.graph import behind
+from tinygrad_reg.drawing.read import behind
 from tinygrad_reg.numerical import GradientError, gradcheck
 from tinygrad_reg.primitives import EachPosition, table
 

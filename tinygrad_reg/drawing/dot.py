@@ -18,13 +18,11 @@ from .graph import Box, Item, Node, contents
 from .health import EXPLODING, VANISHING, colours, legend
 from .numbers import Numbers
 from .view import View
+from .words import FIRST_ONE, INFIX, plural, printable, result_of, share, short, shortened, title
 
-INFIX = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "**", "matmul": "@"}
 LONGEST = 40  # characters of a name that are shown; its tooltip has it in full
 DEEPEST = 12  # levels of indentation, lest deeply nested boxes make the text quadratically long
 
-# Control characters, line and paragraph separators, surrogates, and what is no character at all.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 # Kinds differ by shape and not by colour alone.  The fills are light tints of a colour-blind-safe
 # palette (Okabe & Ito 2008): black text stays readable on them, in print too.
@@ -40,7 +38,6 @@ SHAPES = {
 }
 BOX_FILLS = "#f4f6f8", "#fcfdfe"  # by turns, from the outermost inwards
 BLACK, ALARM = "#000000", "#b00020"
-FIRST_ONE = "×: a block that repeats, one after the other; numbers are those of the first one"
 BACKWARD = "#7b3294"
 
 HEADER = """\
@@ -119,7 +116,7 @@ def edges(view: View, look: Look) -> Iterator[str]:
         upwards = look.mirrored and node.backward
         if has_formula(to, node, i, look):
             rule = node.rules[i]
-            said.append(f'label=<&#160;{shown(rule)}> tooltip="{escaped(rule)}"')
+            said.append(f'label=<&#160;{clipped(rule)}> tooltip="{escaped(rule)}"')
         elif (start, to) in leaves:
             said.append(f"taillabel=<&#160;{leaves[start, to]}&#160;>")
         port = f":i{i}" * isinstance(to, Node)
@@ -146,7 +143,7 @@ def leaving(view: View) -> dict[tuple[Item, Item], str]:
     said = {}
     for pair, (first, *others) in leaves.items():
         name = first.name or first.kind
-        said[pair] = plural(1 + len(others), first.kind) if others else shown(name)
+        said[pair] = plural(1 + len(others), first.kind) if others else clipped(name)
     return said
 
 
@@ -154,11 +151,6 @@ def has_formula(to: Item, node: Node, i: int, look: Look) -> bool:
     """Whether the rule of an edge stands on it: on those of the forward pass."""
     upwards = look.mirrored and node.backward
     return look.formulas and isinstance(to, Node) and i in node.rules and not upwards
-
-
-def result_of(nodes: list[Node]) -> Node:
-    """What a closed box gives: the last that its operations compute in the forward pass."""
-    return max(nodes, key=lambda node: (node.kind == "operation", not node.backward, node.number))
 
 
 def place(item: Item) -> str:
@@ -216,7 +208,7 @@ def attributes(node: Node, look: Look) -> str:
     if kind == "parameter":
         rows.insert(0, f'<TR><TD HEIGHT="{2 * sum(map(lines_of, rows))}"></TD></TR>')
     if operation:
-        rows.insert(len(rows) if node.backward and look.mirrored else 0, call(node))
+        rows.insert(len(rows) if node.backward and look.mirrored else 0, call_row(node))
     extra = tooltip(node.name or "") + " peripheries=2" * node.result + identity(node, look)
     return plate(kind, rows, node, bool(node.flags), extra, look)
 
@@ -260,16 +252,6 @@ def plate(kind: str, rows: list[str], node: Node, alarming: bool, extra: str, lo
     return f'{shape} fillcolor="{fill}"{extra} label=<{TABLE}{lines}</TABLE>>'
 
 
-def title(box: Box) -> str:
-    """The name of a box, with how many it stands for, and the mode where a module was called."""
-    mode = (" (training)" if box.training else " (eval)") * box.tells_mode
-    return box.name + f" × {box.times}" * (box.times > 1) + mode
-
-
-def plural(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"
-
-
 def leaf(node: Node) -> str:
     """What kind of leaf it is, and its name."""
     name = f" {bold(node.name)}" if node.name else ""
@@ -277,7 +259,7 @@ def leaf(node: Node) -> str:
     return f'<TR><TD COLSPAN="2" ALIGN="LEFT">{kind}{name}</TD></TR>'
 
 
-def call(node: Node) -> str:
+def call_row(node: Node) -> str:
     """The operation and its arguments: numbers as they are, and a port for each tensor."""
     separator = f" {INFIX[node.operation]} " if node.operation in INFIX else ", "
     cells = [f"<TD><B>{escaped(node.operation)}</B>&#160;&#160;</TD>"]
@@ -289,7 +271,7 @@ def call(node: Node) -> str:
             text = ""
         else:
             text += escaped(x)
-    text += "".join(f", {escaped(key)}={shown(value)}" for key, value in node.told)
+    text += "".join(f", {escaped(key)}={clipped(value)}" for key, value in node.told)
     cells += [f"<TD>{text}</TD>"] * bool(text)
     return f'<TR><TD COLSPAN="2">{TABLE}<TR>{"".join(cells)}{SPRING}</TR></TABLE></TD></TR>'
 
@@ -309,11 +291,11 @@ def described(numbers: Numbers | None, dtype: str) -> str:
         return "–"
     if numbers.rows is None:
         if dtype == "bool":
-            return f"{share(numbers.mean)} true"
+            return f"{escape(share(numbers.mean))} true"
         if numbers.low == numbers.high:
             return f"all {short(numbers.low)}"
         more = f"{short(numbers.low)} … {short(numbers.high)}, norm {short(numbers.norm)}"
-        more += f", {share(numbers.zeros)} zeros" * (numbers.zeros > 0)
+        more += f", {escape(share(numbers.zeros))} zeros" * (numbers.zeros > 0)
         return f'{short(numbers.mean)} ± {short(numbers.sd)}<BR ALIGN="LEFT"/>{more}'
     if not numbers.rows:
         return "empty"
@@ -333,23 +315,13 @@ def element(text: str) -> str:
     return short(float(text), 4) if re.search(r"\d[.e]", text) else text
 
 
-def share(x: float) -> str:
-    """A share, never called nothing or all if it is not."""
-    return "&lt;1%" if 0 < x < 0.01 else "&gt;99%" if 0.99 < x < 1 else f"{x:.0%}"
-
-
-def short(x: float, digits: int = 3) -> str:
-    """A few significant digits: 0.125, 1.2e-5."""
-    return re.sub(r"e([+-])0*", r"e\1", f"{x + 0.0:.{digits}g}").replace("e+", "e")
-
-
 def label(text: str) -> str:
     """A whole label; an empty one is said too, or the box would inherit that of the one around."""
-    return f"<{shown(text)}>" if text else '""'
+    return f"<{clipped(text)}>" if text else '""'
 
 
 def bold(text: str) -> str:
-    return f"<B>{shown(text)}</B>" if text else '""'
+    return f"<B>{clipped(text)}</B>" if text else '""'
 
 
 def lines_of(row: str) -> int:
@@ -362,10 +334,9 @@ def tooltip(text: str) -> str:
     return f' tooltip="{escaped(text)}"' if len(text) > LONGEST else ""
 
 
-def shown(text: str) -> str:
+def clipped(text: str) -> str:
     """A name in a label, shortened in the middle if it is long."""
-    half = LONGEST // 2
-    return escaped(text if len(text) <= LONGEST else f"{text[:half]}…{text[1 - half :]}")
+    return escaped(shortened(text, LONGEST))
 
 
 def escaped(text: str) -> str:
@@ -375,5 +346,4 @@ def escaped(text: str) -> str:
     labels, where a doubled backslash is a backslash.  What no picture can show (line breaks,
     control characters, halves of surrogate pairs) is written as in Python.
     """
-    text = UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
-    return escape(text).replace("\\", "\\\\")
+    return escape(printable(text)).replace("\\", "\\\\")

@@ -81,7 +81,7 @@ class Film:
 def refuse_another(graph: Graph, first: Graph) -> None:
     """ValueError if the graphs do not consist of the same calls."""
     for old, new in zip_longest(
-        map(call, first.nodes), map(call, graph.nodes), fillvalue="nothing"
+        map(outline, first.nodes), map(outline, graph.nodes), fillvalue="nothing"
     ):
         if old != new:
             raise ValueError(
@@ -90,7 +90,7 @@ def refuse_another(graph: Graph, first: Graph) -> None:
             )
 
 
-def call(node: Node) -> str:
+def outline(node: Node) -> str:
     """A call, whatever the shapes and the Python numbers in it, which may depend on them.
 
     The backward pass shall be the same, too: no parameter is frozen or thawed meanwhile.

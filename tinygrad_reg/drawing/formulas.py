@@ -66,7 +66,7 @@ def formulas(node: Tensor, names: Mapping[Tensor, str] | None = None) -> dict[in
 
     names   what to call tensors instead of their own names
     """
-    called = named(node.inputs, names or {})
+    called = symbol_names(node.inputs, names or {})
     symbols = [Symbol(name, node.shape, node.dtype) for name in ("ḡ", "out")]
     symbols += (
         Symbol(called[x], x.shape, x.dtype) if isinstance(x, Tensor) else x for x in node.inputs
@@ -87,7 +87,7 @@ def formula(node: Any, position: int, rule: Rule, symbols: Sequence[Any]) -> str
         return f"rule of {node.function.__name__}(ḡ, …)"
 
 
-def named(inputs: Sequence[Any], names: Mapping[Tensor, str]) -> dict[Tensor, str]:
+def symbol_names(inputs: Sequence[Any], names: Mapping[Tensor, str]) -> dict[Tensor, str]:
     """What tensors are called: by their own names if these can be read, else in, or in₁, in₂, …"""
     tensors = {x: i for i, x in reversed([*enumerate(inputs, start=1)]) if isinstance(x, Tensor)}
     own = {x: str(names.get(x) or x.name or "") for x in tensors}

@@ -22,14 +22,14 @@ from string import Template
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-from .dot import INFIX, SHAPES, Look, short, title
+from .dot import SHAPES, Look
 from .dot import write as dot
 from .graph import Box, Graph, Node
 from .health import colours, legend
 from .numbers import Numbers
 from .render import render
-from .text import arguments, called
 from .view import LARGEST, View, view
+from .words import INFIX, arguments, references, short, title
 
 Frame: TypeAlias = tuple[str, Graph]  # what the moment is called, and the graph with its numbers
 
@@ -96,7 +96,7 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
         seen = list(by_closed).index(frozenset(opening.closed))
     name = ", ".join(node.name for node in graph.nodes if node.result and node.name) or "graph"
     data = json.dumps(
-        contents(graph, look, frames, opening) | {"depths": len(depths)}, separators=(",", ":")
+        payload(graph, look, frames, opening) | {"depths": len(depths)}, separators=(",", ":")
     )
     return Template(page).substitute(
         title=escape(name.encode("utf-8", "replace").decode()),
@@ -122,15 +122,15 @@ def fingerprint(text: str) -> str:
 # --- Data ----------------------------------------------------------------------------------------
 
 
-def contents(
+def payload(
     graph: Graph, look: Look, frames: Sequence[Frame], opening: View | None
 ) -> dict[str, Any]:
     """What page.js reads: the graph, and what changes from frame to frame."""
-    names = called(graph)
+    names = references(graph)
     return {
         "closed": opening and [box.number for box in graph.boxes if box in opening.closed],
         "hint": hint(graph),
-        "nodes": [described(node, names) for node in graph.nodes],
+        "nodes": [lasting(node, names) for node in graph.nodes],
         "boxes": [
             {"id": box.number, "label": title(box), "box": box.parent and box.parent.number}
             for box in graph.boxes
@@ -154,13 +154,13 @@ def contents(
     }
 
 
-def described(node: Node, names: dict[Node, str]) -> dict[str, Any]:
+def lasting(node: Node, names: dict[Node, str]) -> dict[str, Any]:
     """What stays the same."""
     return {
         "id": node.number,
         "kind": node.kind,
         "label": names[node] if node.name else f"{node.operation or node.kind} {names[node]}",
-        "call": call(node, names) if node.kind == "operation" else "",
+        "call": call_text(node, names) if node.kind == "operation" else "",
         "operation": node.operation,
         "name": node.name,
         "dtype": node.dtype,
@@ -195,10 +195,10 @@ def changed(node: Node, first: Node, names: dict[Node, str]) -> dict[str, Any]:
     inputs = [y if isinstance(x, str) else x for x, y in zip(first.inputs, node.inputs)]
     if inputs == first.inputs and node.rules == first.rules:
         return {}
-    return {"call": call(replace(first, inputs=inputs), names), "rules": node.rules}
+    return {"call": call_text(replace(first, inputs=inputs), names), "rules": node.rules}
 
 
-def call(node: Node, names: dict[Node, str]) -> str:
+def call_text(node: Node, names: dict[Node, str]) -> str:
     """How it was called: "x @ weight", "sum(#3, axis=0)"."""
     given = list(arguments(node, names))
     if node.operation in INFIX and len(given) == 2:

@@ -13,10 +13,11 @@ from ..errors import StaleValueError, flag, one_of, refuse_uncallable, shown, wh
 from ..nn import Module
 from ..tensor import Tensor
 from .dot import PLAIN, Look, write
-from .graph import Graph, behind, read
+from .graph import Graph
 from .numbers import numbers
 from .page import write as write_page
 from .play import Play, play
+from .read import behind, read
 from .render import NoRendererError, render
 from .text import tell
 from .view import LARGEST, Collapse, Depth, View, view

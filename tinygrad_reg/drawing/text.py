@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
-from .dot import FIRST_ONE, UNPRINTABLE, result_of, short, title
-from .graph import Graph, Node, contents
+from .graph import Node, contents
 from .numbers import Numbers
 from .view import View
+from .words import FIRST_ONE, arguments, printable, references, result_of, short, shortened, title
 
 LONGEST = 60  # characters of a name or a call
 
@@ -18,20 +17,11 @@ def tell(view: View) -> str:
 
     Results are called by their names or numbers: "#7 = add(#6, bias)".
     """
-    lines = list(branches(view, called(view.graph)))
+    lines = list(branches(view, references(view.graph)))
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(lines[0]))]
     rows = ("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines)
     notes = [view.note, FIRST_ONE * any(box.times > 1 for box in view.graph.boxes)]
     return "\n".join([*rows, *filter(None, notes)])
-
-
-def called(graph: Graph) -> dict[Node, str]:
-    """How to call each node: by its name, its number, or by both where a name is not unique."""
-    times = Counter(node.name for node in graph.nodes)
-    return {
-        node: f"{node.name or ''}{f'#{node.number}' * (times[node.name] > 1 or not node.name)}"
-        for node in graph.nodes
-    }
 
 
 def branches(view: View, names: dict[Node, str]) -> Iterator[tuple[str, str, str, str, str]]:
@@ -57,7 +47,7 @@ def branches(view: View, names: dict[Node, str]) -> Iterator[tuple[str, str, str
             flags = dict.fromkeys(flag for node in nodes for flag in node.flags)
             yield line(indent + branch, f"{names[last]} = {title(item)}[…]", last, list(flags))
         else:
-            yield indent + branch + shortened(title(item)), "", "", "", ""
+            yield indent + branch + fitted(title(item)), "", "", "", ""
             deeper = ("│  " if left > 1 else "   ") if len(opened) > 1 else ""
             deeper = (indent + deeper)[-LONGEST:]  # lest deep nesting be quadratically long
             opened.append((deeper, iter(items[item]), len(items[item])))
@@ -66,14 +56,7 @@ def branches(view: View, names: dict[Node, str]) -> Iterator[tuple[str, str, str
 def line(indent: str, what: str, node: Node, flags: list[str]) -> tuple[str, str, str, str, str]:
     gradient = brief(node.gradient) if node.gradient or node.flows else ""
     alarms = "; ".join(f"▲ {flag}" for flag in flags)
-    return indent + shortened(what), str(node.shape), brief(node.value), gradient, alarms
-
-
-def arguments(node: Node, names: dict[Node, str]) -> Iterator[str]:
-    for x in node.inputs:
-        yield names[x] if isinstance(x, Node) else x
-    for key, value in node.told:
-        yield f"{key}={value}"
+    return indent + fitted(what), str(node.shape), brief(node.value), gradient, alarms
 
 
 def brief(numbers: Numbers | None) -> str:
@@ -87,7 +70,6 @@ def brief(numbers: Numbers | None) -> str:
     return f"{short(numbers.mean)} ± {short(numbers.sd)}"
 
 
-def shortened(text: str) -> str:
-    text = UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]}…{text[1 - half :]}"
+def fitted(text: str) -> str:
+    """A name or a call that does not break the line."""
+    return shortened(printable(text), LONGEST)
