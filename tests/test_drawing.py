@@ -527,7 +527,7 @@ def test_any_name_is_drawn_as_it_is(names):
     closed = texts(render(draw(named(names), 0).to_dot(), "svg"))
     for name in names:
         assert any(as_drawn(name) in text for text in closed)
-    assert f" {as_drawn(names[-1])} " in closed, "on the edge from the closed box"
+    assert f" {as_drawn(names[-1])}" in closed, "on the edge from the closed box"
     backward = texts(render(draw_backward(named(names), side="both").to_dot(), "svg"))
     assert set(map(as_drawn, names)) <= set(backward)
 

@@ -170,7 +170,7 @@ def test_an_edge_that_leaves_a_closed_box_says_which_leaf_goes_along_it():
 
     def labels(loss: Tensor, **options: object) -> list[str]:
         dot = draw(loss, 0, **options).to_dot()
-        return re.findall("taillabel=<&#160;(.*?)&#160;>", dot)
+        return re.findall("label=<&#160;(.*?)>", dot)
 
     loss, model = small_network()
     assert labels(loss) == ["3 parameters"]

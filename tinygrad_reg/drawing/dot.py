@@ -118,7 +118,7 @@ def edges(view: View, look: Look) -> Iterator[str]:
             rule = node.rules[i]
             said.append(f'label=<&#160;{clipped(rule)}> tooltip="{escaped(rule)}"')
         elif (start, to) in leaves:
-            said.append(f"taillabel=<&#160;{leaves[start, to]}&#160;>")
+            said.append(f"label=<&#160;{leaves[start, to]}>")
         port = f":i{i}" * isinstance(to, Node)
         if upwards:
             said.append(f'color="{BACKWARD}"')

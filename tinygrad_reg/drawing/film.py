@@ -75,7 +75,8 @@ class Film:
         path = destination("Film", path, ("html",))
         if not self.frames:
             raise ValueError("Film: there is no frame yet; call record(loss) in the training loop")
-        put("Film", path, write(Look(health=True), self.frames).encode())
+        opening = view(self.frames[0][1], 1)  # layers are closed: their colours tell the story
+        put("Film", path, write(Look(health=True), self.frames, opening).encode())
 
 
 def refuse_another(graph: Graph, first: Graph) -> None:
