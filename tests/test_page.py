@@ -185,6 +185,7 @@ def test_without_javascript_the_first_picture_is_visible(tmp_path, visit):
     assert page.locator(".view:visible").count() == 1
     assert page.locator(".view:visible .node").count() == 7
     assert page.locator("#legend").is_visible()
+    assert page.get_by_text("Step 1 of 6").is_visible()
     assert not page.locator("button:visible, input:visible").count()
 
 
