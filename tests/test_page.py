@@ -701,7 +701,7 @@ def test_paper_shows_the_whole_picture_and_the_legend_and_no_controls(tmp_path, 
     page.emulate_media(media="print")
     assert not page.locator("button:visible, input:visible, select:visible").count()
     assert page.locator("#legend").is_visible()
-    assert page.get_by_text("Step 1 of 6").is_visible()
+    assert page.locator("#caption").is_visible()
     assert not page.locator("#details").is_visible()
     picture = page.locator(".view:not([hidden]) > svg").bounding_box()
     for number in range(1, 8):
