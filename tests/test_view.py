@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, nn, scope
 from tinygrad_reg.drawing import Drawing, TooLargeError, draw, draw_backward
+from tinygrad_reg.drawing.fold import folded as folded_graph
 from tinygrad_reg.drawing.graph import Box, Node
 from tinygrad_reg.drawing.render import render
 from tinygrad_reg.drawing.view import LARGEST, READABLE
@@ -391,18 +392,35 @@ def test_any_program_gives_a_valid_picture(steps, depth, fold):
         assert render(dot, "svg").count(b'class="node"') == len(plates(dot))
 
 
+def looks(x: Node | str) -> tuple[object, ...]:
+    return (x,) if isinstance(x, str) else (x.kind, x.operation, x.shape, x.dtype, *x.options)
+
+
 @settings(max_examples=60, deadline=None)
-@given(program)
-def test_folding_loses_nothing_but_repetitions(steps):
-    """What stays has the operations, in order, of the first of each block; opened, all is there."""
-    graph = draw(execute(steps)).graph
-    drawing = draw(execute(steps), None, fold=True)
-    total = sum(
-        int(np.prod([box.times for box in n.box.path] if n.box else [1]))
-        for n in drawing.view.graph.nodes
-        if n.kind == "operation"
-    )
-    assert total == sum(n.kind == "operation" for n in graph.nodes)
+@given(program, st.booleans())
+def test_folding_loses_nothing_but_repetitions(steps, backward):
+    """What stays uses what it used, or the like of it, and is used; unfolded, all is there."""
+    result = execute(steps)
+    drawing = draw_backward(result, side="both", fold=True) if backward else draw(result, fold=True)
+    whole = {node.number: node for node in drawing.graph.nodes}
+    kept = folded_graph(drawing.graph).nodes
+    total = Counter()
+    for node in kept:
+        total[looks(node)] += int(
+            np.prod([box.times for box in node.box.path] if node.box else [1])
+        )
+        assert looks(node) == looks(whole[node.number])
+        before = whole[node.number].inputs
+        if not node.backward:  # a backward pass comes to a block from what follows the last one
+            assert [looks(x) for x in node.inputs] == [looks(x) for x in before]
+        assert [getattr(x, "shape", x) for x in node.inputs] == [
+            getattr(x, "shape", x) for x in before
+        ]
+    assert total == Counter(map(looks, whole.values()))
+    used = {x for node in kept for x in node.inputs if isinstance(x, Node)}
+    idle = {node for node in kept if node not in used and not node.result}
+    for node in idle:  # what only other blocks use seems idle in the one that stays
+        assert any(box.times > 1 for box in (node.box.path if node.box else ()))
 
 
 # --- Pictures that fit ---------------------------------------------------------------------------

@@ -23,6 +23,7 @@ def folded(graph: Graph) -> Graph:
     items = contents(graph.nodes)
     looks = looks_of(graph, items)
     twins: dict[Node, Node] = {}  # left out → its like in the block that stays
+    left_out: dict[Node, tuple[Box | None, int]] = {}  # and in which run
     runs_around: defaultdict[Node, list[tuple[Box | None, int]]] = defaultdict(list)
     homes: dict[Item | None, Box | None] = {None: None}  # of nodes; and the new boxes, by the old
     places: list[Box | None] = [None]
@@ -42,6 +43,7 @@ def folded(graph: Graph) -> Graph:
                     homes[item] = home
                 for copy in here[start + period + i : start + period * times : period]:
                     twins.update(zip(nodes_in(copy, items), nodes_in(item, items)))
+                    left_out.update((node, (place, start)) for node in nodes_in(copy, items))
             for item in here[start : start + period * times] if times > 1 else ():
                 for node in nodes_in(item, items):
                     runs_around[node].append((place, start))
@@ -63,9 +65,7 @@ def folded(graph: Graph) -> Graph:
         """
         uses = [user.inputs[i] for user in (node, *copies[kept[node]])]
         outside = (
-            x
-            for x in uses
-            if isinstance(x, str) or x not in twins or not {*runs_around[x]} & {*runs_around[node]}
+            x for x in uses if isinstance(x, str) or left_out.get(x) not in runs_around[node]
         )
         x = next(outside, uses[0])
         return x if isinstance(x, str) else now(x)
@@ -114,10 +114,18 @@ def nodes_in(item: Item, items: dict[Box | None, list[Item]]) -> Iterator[Node]:
 
 
 class Link(NamedTuple):
-    """What an item uses that others may use, too: how far back it is (None for leaves), and it."""
+    """What an item uses that others may use, too.
 
-    distance: int | None
-    item: Item
+    node       what is used
+    at         where what holds it stands, operations and boxes being counted; -1 for leaves
+    distance   how many of these it is back; 0 for leaves
+    inside     which of the nodes of that item it is
+    """
+
+    node: Node
+    at: int = -1
+    distance: int = 0
+    inside: int = 0
 
 
 # A number; "own" for a leaf that nobody else uses; for what is outside of the box, which of that.
@@ -150,15 +158,23 @@ def looks_of(graph: Graph, items: dict[Box | None, list[Item]]) -> dict[Item, Lo
         computed = (item for item in items[place] if not is_leaf(item))
         index = {item: i for i, item in enumerate(computed)}
         users = Counter(holder for held in inputs.values() for holder in {x for _, x in held})
+        within = {
+            holder: {node: k for k, node in enumerate(nodes_in(holder, items))}
+            for holder in users
+            if holder is not None
+        }
         for item in items[place]:
             connections: list[Connection] = []
             for x, holder in inputs[item]:
-                if holder is None:
-                    connections.append(x if isinstance(x, str) else outside[x])
-                elif is_leaf(holder):
-                    connections.append("own" if users[holder] == 1 else Link(None, holder))
+                if isinstance(x, str):
+                    connections.append(x)
+                elif holder is None:
+                    connections.append(outside[x])
+                elif is_leaf(x) and x is holder:
+                    connections.append("own" if users[holder] == 1 else Link(x))
                 else:
-                    connections.append(Link(index[item] - index[holder], holder))
+                    at = index[holder]
+                    connections.append(Link(x, at, index[item] - at, within[holder][x]))
             inside: tuple[object, ...]
             if isinstance(item, Node):
                 inside = (item.kind, item.operation, item.shape, item.dtype, *item.options)
@@ -174,43 +190,59 @@ def is_leaf(item: Item) -> bool:
 
 def placed(looks: Looks) -> tuple[object, ...]:
     """What a part of a box looks like, wherever the box may be."""
-    links = (x.distance if isinstance(x, Link) else (x,) for x in looks.connections)
+    links = (x[2:] if isinstance(x, Link) else x for x in looks.connections)
     return looks.inside, *links
 
 
-def alike(a: Connection, b: Connection) -> bool:
-    """Whether two items use the same, or what is equally far back."""
+def alike(a: Connection, b: Connection, start: int, end: int) -> bool:
+    """Whether an item and its like in the next block use the same, or what is equally far away.
+
+    start, end   of the run so far: what stands there has its like in each block
+    """
     if isinstance(a, Link) and isinstance(b, Link):
-        return a.item is b.item or (a.distance == b.distance and a.distance is not None)
+        if a.node is b.node:
+            return not start <= a.at < end
+        return a[2:] == b[2:] and 0 <= a.at < end
     return a == b
 
 
-def repeats(a: Looks, b: Looks) -> bool:
-    """Whether an item is like the one in the next block."""
-    return a.inside == b.inside and all(map(alike, a.connections, b.connections))
+def repeats(a: Looks, b: Looks, start: int, end: int) -> bool:
+    """Whether an item of a run is like the one in the next block."""
+    return a.inside == b.inside and all(
+        alike(x, y, start, end) for x, y in zip(a.connections, b.connections)
+    )
 
 
-def begins(a: Looks, b: Looks, k: int, period: int) -> bool:
-    """Whether the item at k of a first block is like that of the second.
+def begins(a: Looks, b: Looks, start: int, end: int) -> bool:
+    """Whether an item of a first block is like that of the second.
 
     Where the second uses something of the first, the first may use something from before.
     """
+
+    def before(x: Connection) -> bool:
+        return x.at < start if isinstance(x, Link) else x == "own" or isinstance(x, int)
+
+    def in_first(x: Connection) -> bool:
+        return isinstance(x, Link) and start <= x.at < (start + end) // 2
+
     return a.inside == b.inside and all(
-        alike(x, y) or (from_before(x, k) and is_within(y, k, period))
+        alike(x, y, start, end) or (before(x) and in_first(y))
         for x, y in zip(a.connections, b.connections)
     )
 
 
-def from_before(x: Connection, k: int) -> bool:
-    """Whether what the item at k of a block uses stands before the block."""
-    if isinstance(x, Link):
-        return x.distance is None or x.distance > k
-    return x == "own" or isinstance(x, int)
+def tells_all(first: list[Looks], others: list[Looks], start: int) -> bool:
+    """Whether the first block uses all that the others use from before the start.
 
-
-def is_within(x: Connection, k: int, period: int) -> bool:
-    """Whether what the item at k of a block uses stands in the block before."""
-    return isinstance(x, Link) and x.distance is not None and k < x.distance <= k + period
+    Such as x₀ and x₁ in xₖ₊₁ = f(xₖ, xₖ₋₁); for the others are not seen.
+    """
+    told = {x.node for looks in first for x in looks.connections if isinstance(x, Link)}
+    return all(
+        x.node in told or x.at >= start
+        for looks in others
+        for x in looks.connections
+        if isinstance(x, Link)
+    )
 
 
 def runs(items: list[Item], looks: dict[Item, Looks]) -> Iterator[tuple[int, int, int]]:
@@ -219,25 +251,29 @@ def runs(items: list[Item], looks: dict[Item, Looks]) -> Iterator[tuple[int, int
     Operations that stand in no box of their own are a pattern from three times on.
     """
     here = [looks[item] for item in items]
+    counted = [0, *accumulate(not is_leaf(item) for item in items)]  # as links count
     i = 0
     while i < len(items):
         best = 1, 1
         for period in range(1, min(LONGEST, (len(items) - i) // 2) + 1):
-            block = items[i : i + period]
+            block, start = items[i : i + period], counted[i]
             if all(map(is_leaf, block)):
                 continue
-            size = sum(not is_leaf(item) for item in block)
-            steps = accumulate((not is_leaf(item) for item in block), initial=0)
-            if not all(
-                begins(here[i + n], here[i + period + n], k, size)
-                for n, k in zip(range(period), steps)
-            ):
+            size = counted[i + period] - start
+            end = start + 2 * size
+            if not all(begins(here[n], here[n + period], start, end) for n in range(i, i + period)):
                 continue
             j = i + period
-            while j + period < len(items) and repeats(here[j], here[j + period]):
+            while j + period < len(items):
+                end = start + size * ((j - i) // period + 2)
+                if not repeats(here[j], here[j + period], start, end):
+                    break
                 j += 1
             times = 1 + (j - i) // period
             least = 2 if any(isinstance(item, Box) for item in block) else 3
+            others = here[i + period : i + period * times]
+            if not tells_all(here[i : i + period], others, start):
+                continue
             if times >= least and period * times > best[0] * best[1]:
                 best = period, times
         yield i, *best
