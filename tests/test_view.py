@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_reg.functional as F
-from tinygrad_reg import Tensor, nn, scope
+from tinygrad_reg import Film, Tensor, nn, scope
 from tinygrad_reg.drawing import Drawing, TooLargeError, draw, draw_backward
 from tinygrad_reg.drawing.fold import folded as folded_graph
 from tinygrad_reg.drawing.graph import Box, Node
 from tinygrad_reg.drawing.render import render
-from tinygrad_reg.drawing.view import LARGEST, READABLE
+from tinygrad_reg.drawing.view import BROWSABLE, LARGEST, READABLE
 
 ARRAY = np.array([[0.5, -1.25, 2.0], [1.5, 0.25, -0.75]])
 
@@ -692,3 +692,14 @@ def test_auto_closes_what_could_not_be_laid_out():
     drawing = draw(total, formulas=True)
     assert drawing.view.effort(labelled=True) <= LARGEST
     assert box_labels(drawing.to_dot()) == []
+
+
+def test_a_page_of_too_many_nodes_is_refused_with_advice(tmp_path):
+    x = Tensor(1.0, requires_grad=True)
+    for i in range(BROWSABLE):
+        x = x + i % 7
+    with pytest.raises(TooLargeError, match=r'draw: a page of 1,501 nodes .* scope\("name"\)'):
+        draw(x).save(tmp_path / "x.html")
+    with pytest.raises(TooLargeError, match="Film: a page of 1,501 nodes"):
+        Film().record(x)
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from ..tensor import Tensor
 from .dot import Look
 from .graph import Graph, Node
 from .page import write
-from .picture import destination, draw, put, refuse_too_large
+from .picture import destination, draw, put, refuse_large_page
 from .render import render
 from .view import view
 
@@ -61,7 +61,7 @@ class Film:
             if self.frames:
                 refuse_another(graph, self.frames[0][1])
             else:  # whatever would keep it from being saved is said before the training
-                refuse_too_large("Film", view(graph, 0), Look(), "")
+                refuse_large_page("Film", graph, Look())
                 render("digraph {}", "svg")
             self.frames.append((label or f"step {self.steps + 1}", graph))
         self.steps += 1

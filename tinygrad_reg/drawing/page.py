@@ -28,7 +28,7 @@ from .graph import Box, Graph, Node
 from .health import colours, legend
 from .numbers import Numbers
 from .render import render
-from .view import LARGEST, View, view
+from .view import BROWSABLE, LARGEST, View, view
 from .words import INFIX, arguments, references, short, title
 
 Frame: TypeAlias = tuple[str, Graph]  # what the moment is called, and the graph with its numbers
@@ -279,7 +279,7 @@ def levels(graph: Graph, look: Look) -> Iterator[View]:
     deepest = 1 + max((box.depth for box in graph.boxes), default=-1)
     for depth in sorted({*range(min(deepest, DEPTHS)), deepest}):
         opened = view(graph, depth)
-        if depth > 0 and opened.effort(look.formulas) > LARGEST:
+        if depth > 0 and (opened.effort(look.formulas) > LARGEST or len(opened) > BROWSABLE):
             return
         yield opened
 

@@ -20,7 +20,7 @@ from .play import Play, play
 from .read import behind, read
 from .render import NoRendererError, render
 from .text import tell
-from .view import LARGEST, Collapse, Depth, View, view
+from .view import BROWSABLE, LARGEST, Collapse, Depth, View, view
 
 FORMATS = "svg", "png", "pdf", "html", "dot"
 
@@ -257,6 +257,18 @@ def refuse_too_large(name: str, view: View, look: Look, advice: str) -> None:
         )
 
 
+def refuse_large_page(name: str, graph: Graph, look: Look) -> None:
+    """TooLargeError for a graph whose outermost boxes and nodes alone are too many for a page."""
+    outermost = view(graph, 0)
+    refuse_too_large(name, outermost, look, "")
+    if len(outermost) > BROWSABLE:
+        raise TooLargeError(
+            f"{name}: a page of {len(outermost):,} nodes would answer slowly (the limit is "
+            f'{BROWSABLE:,}); put scope("name") around parts of your program, so that they can be '
+            "closed"
+        )
+
+
 class Drawing:
     """A picture of a graph: what `draw` gives.  It does not change when the tensors do."""
 
@@ -292,7 +304,7 @@ class Drawing:
         format = path.suffix[1:].lower()
         if format == "html":
             graph = self.view.graph if self.fold else self.graph
-            refuse_too_large("draw", view(graph, 0), self.look, "")
+            refuse_large_page("draw", graph, self.look)
             opening = self.view if self.opened else None
             picture = write_page(self.look, [("", graph)], opening).encode()
         elif format == "dot":

@@ -20,6 +20,7 @@ Depth: TypeAlias = int | Literal["auto"] | None
 Collapse: TypeAlias = Callable[[Box], bool | None]
 
 READABLE = 300  # nodes; a picture with more is a wall
+BROWSABLE = 1500  # nodes of a picture in a page; with more, each step takes a second
 LARGEST = 5000  # levels that all edges cross, see `View.effort`: takes Graphviz some seconds
 
 
