@@ -903,3 +903,16 @@ def test_escape_leaves_the_search(tmp_path, visit):
     page.keyboard.press("Escape")
     page.keyboard.press("ArrowRight")
     assert page.get_by_text("Step 1 of").count()
+
+
+def test_a_page_that_cannot_open_as_asked_opens_as_usual(tmp_path, visit, monkeypatch):
+    _, loss = model_and_loss()
+    monkeypatch.setattr("tinygrad_reg.drawing.page.BROWSABLE", 15)
+    page = visit(saved(tmp_path, draw(loss, None, gradients=True)))
+    assert closed_boxes(page)
+    assert (
+        page.locator(".view").evaluate_all(
+            "(views) => Math.max(...views.map((v) => v.querySelectorAll('.node').length))"
+        )
+        <= 15
+    )

@@ -66,7 +66,8 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
 
     frames    at least one, of the same graph; if there are several, pictures have no numbers, and
               the page shows those of the frame
-    opening   which boxes are closed at first; by default, as many as leave a window readable
+    opening   which boxes are closed at first, if that can be laid out; by default, as many as leave
+              a window readable
 
     Boxes can be opened down to the depth that Graphviz can lay out; the outermost are always shown.
     There is a picture for each depth and for each box opened from there; for other combinations of
@@ -80,6 +81,8 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
         for kind in ("css", "js", "html")
     )
     look = replace(look, figures=look.figures and len(frames) == 1)
+    if opening is not None and not is_feasible(opening, look):
+        opening = None
     depths = list(levels(graph, look))
     more = [*islice(between(graph, depths, look), BETWEEN), *([opening] if opening else [])]
     by_closed: dict[frozenset[Box], View] = {}
@@ -279,7 +282,7 @@ def levels(graph: Graph, look: Look) -> Iterator[View]:
     deepest = 1 + max((box.depth for box in graph.boxes), default=-1)
     for depth in sorted({*range(min(deepest, DEPTHS)), deepest}):
         opened = view(graph, depth)
-        if depth > 0 and (opened.effort(look.formulas) > LARGEST or len(opened) > BROWSABLE):
+        if depth > 0 and not is_feasible(opened, look):
             return
         yield opened
 
@@ -289,8 +292,13 @@ def between(graph: Graph, depths: Sequence[View], look: Look) -> Iterator[View]:
     for depth, closed in enumerate(depths[:-1]):
         for box in closed.hidden():
             opened = view(graph, depth, partial(opens, box))
-            if opened.effort(look.formulas) <= LARGEST:
+            if is_feasible(opened, look):
                 yield opened
+
+
+def is_feasible(view: View, look: Look) -> bool:
+    """Whether Graphviz can lay it out, and a page show it."""
+    return view.effort(look.formulas) <= LARGEST and len(view) <= BROWSABLE
 
 
 def opens(box: Box, other: Box) -> bool | None:
