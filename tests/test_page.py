@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn import neuron
 
 import tinygrad_reg.functional as F
 from tinygrad_reg import Film, Tensor, draw, draw_backward, nn, optim, scope
@@ -77,18 +78,6 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         context.close()
     assert complaints == []
     assert requests == asked
-
-
-def neuron() -> Tensor:
-    """y = b + b, b = relu(w x + c), with numbers that come out exactly."""
-    x = Tensor(2.0, name="x")
-    w = Tensor(0.75, requires_grad=True, name="w")
-    c = Tensor(-0.25, requires_grad=True, name="c")
-    b = F.relu(w * x + c)
-    b.name = "b"
-    y = b + b
-    y.name = "y"
-    return y
 
 
 def model_and_loss() -> tuple[nn.Sequential, Tensor]:

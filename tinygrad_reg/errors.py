@@ -87,6 +87,12 @@ def refuse_uncallable(what: str, value: Any) -> None:
         raise TypeError(f"{what} must be a function, not {shown(value)}")
 
 
+NO_GRADIENT = (
+    "no gradient flows into this tensor: nothing it was computed from has requires_grad=True, or "
+    "it was computed under no_grad()"
+)
+
+
 def several(name: str, what: str, values: Iterable[Any]) -> list[Any]:
     """A list with something in it."""
     try:

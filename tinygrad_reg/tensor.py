@@ -17,6 +17,7 @@ from .anomaly import inspect_result
 from .backprop import sweep
 from .errors import (
     COMPLAINTS,
+    NO_GRADIENT,
     explained,
     flag,
     from_front,
@@ -321,10 +322,7 @@ class Tensor:
         Then no `.grad` has changed.
         """
         if not self._requires_grad:
-            raise RuntimeError(
-                "backward: no gradient flows into this tensor: nothing it was computed from has "
-                "requires_grad=True, or it was computed under no_grad()"
-            )
+            raise RuntimeError(f"backward: {NO_GRADIENT}")
         arriving = self._arriving(gradient)
         if flag("backward: create_graph", create_graph):
             with Block(records=True):

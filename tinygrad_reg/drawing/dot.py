@@ -23,7 +23,6 @@ from .words import FIRST_ONE, INFIX, plural, printable, result_of, share, short,
 LONGEST = 40  # characters of a name that are shown; its tooltip has it in full
 DEEPEST = 12  # levels of indentation, lest deeply nested boxes make the text quadratically long
 
-
 # Kinds differ by shape and not by colour alone.  The fills are light tints of a colour-blind-safe
 # palette (Okabe & Ito 2008): black text stays readable on them, in print too.
 SHAPES = {
@@ -289,6 +288,8 @@ def described(numbers: Numbers | None, dtype: str) -> str:
     """A scalar exactly, a small array in full, a larger one by its statistics."""
     if numbers is None:
         return "–"
+    if numbers.exact is not None:
+        return numbers.exact
     if numbers.rows is None:
         if dtype == "bool":
             return f"{escape(share(numbers.mean))} true"
@@ -297,10 +298,6 @@ def described(numbers: Numbers | None, dtype: str) -> str:
         more = f"{short(numbers.low)} … {short(numbers.high)}, norm {short(numbers.norm)}"
         more += f", {escape(share(numbers.zeros))} zeros" * (numbers.zeros > 0)
         return f'{short(numbers.mean)} ± {short(numbers.sd)}<BR ALIGN="LEFT"/>{more}'
-    if not numbers.rows:
-        return "empty"
-    if len(numbers.rows) == len(numbers.rows[0]) == 1:
-        return numbers.rows[0][0]
     tall = len(numbers.rows) > max(4, len(numbers.rows[0]))
     lines = list(zip(*numbers.rows)) if tall else list(numbers.rows)
     cells = [

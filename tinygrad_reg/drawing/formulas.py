@@ -282,18 +282,28 @@ def listed(index: Any) -> str:
 
 
 def written(x: Any) -> str:
-    """A symbol, a number, a part of an index or whatever else as in a program."""
+    """A symbol, a number or a part of an index, as formulas have it."""
+    return spelled(x, in_formulas)
+
+
+def in_formulas(x: Any) -> str:
     if isinstance(x, Symbol):
         return x.text
+    text = f"{x:.6g}" if isinstance(x, (float, np.floating)) else str(x)
+    return text.replace("-", "−")
+
+
+def spelled(x: Any, single: Callable[[Any], str] = str) -> str:
+    """Metadata as in a program, except that index arrays are told by their shape only.
+
+    single   writes what does not consist of other things
+    """
     if isinstance(x, slice):
         parts = [x.start, x.stop] + [x.step] * (x.step is not None)
-        return ":".join("" if part is None else written(part) for part in parts)
-    if isinstance(x, list):
-        return f"[{', '.join(map(written, x))}]"
-    if isinstance(x, tuple):
-        return f"({', '.join(map(written, x))}{',' * (len(x) == 1)})"
-    if getattr(x, "shape", ()):
+        return ":".join("" if part is None else spelled(part, single) for part in parts)
+    if isinstance(x, (list, tuple)):
+        inside = ", ".join(spelled(part, single) for part in x)
+        return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
+    if isinstance(x, np.ndarray) and x.ndim:
         return f"array{x.shape}"
-    if isinstance(x, (float, np.floating)):
-        return f"{x:.6g}".replace("-", "−")
-    return "..." if x is ... else str(x).replace("-", "−")
+    return "..." if x is ... else single(x)

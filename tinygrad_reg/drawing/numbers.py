@@ -39,6 +39,13 @@ class Numbers:
         return self.rms * math.sqrt(math.prod(self.shape))
 
     @property
+    def exact(self) -> str | None:
+        """The only element as text, "empty" if there is none, None if there are several."""
+        if 0 in self.shape:
+            return "empty"
+        return self.rows[0][0] if self.rows and math.prod(self.shape) == 1 else None
+
+    @property
     def finite(self) -> bool:
         """Whether there is neither NaN nor infinity."""
         return math.isfinite(self.low) and math.isfinite(self.high)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..backprop import sweep
-from ..errors import StaleValueError, flag, one_of, refuse_uncallable, shown, whole
+from ..errors import NO_GRADIENT, StaleValueError, flag, one_of, refuse_uncallable, shown, whole
 from ..nn import Module
 from ..tensor import Tensor
 from .dot import PLAIN, Look, write
@@ -164,9 +164,7 @@ def dotted_names(name: str, model: Module | None) -> dict[Tensor, str]:
 
 def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """The tensors to differentiate by, at least one."""
-    tensors = (
-        [wrt] if isinstance(wrt, Tensor) else list(wrt) if isinstance(wrt, Iterable) else [wrt]
-    )
+    tensors = list(wrt) if isinstance(wrt, Iterable) and not isinstance(wrt, Tensor) else [wrt]
     if not tensors:
         raise ValueError("draw_backward: wrt is empty; name at least one tensor")
     for x in tensors:
@@ -177,7 +175,7 @@ def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 @contextmanager
 def drawn_in_time(name: str) -> Iterator[None]:
-    """Gradients that come too late are missed by the picture, and not by a call of backward."""
+    """Let a StaleValueError speak of the picture, for nobody has called `backward`."""
     try:
         yield
     except StaleValueError as error:
@@ -194,10 +192,7 @@ def refuse_without_gradient(name: str, tensor: Tensor) -> None:
             f"{tensor.shape}; reduce it first, as by t.sum()"
         )
     if not tensor.requires_grad:
-        raise ValueError(
-            f"{name}: no gradient flows into this tensor: nothing it was computed from has "
-            "requires_grad=True, or it was computed under no_grad()"
-        )
+        raise ValueError(f"{name}: {NO_GRADIENT}")
 
 
 def called(tensor: Tensor, names: dict[Tensor, str]) -> str | None:

@@ -31,7 +31,7 @@ def play(result: Tensor) -> Play:
     """
     played = Play()
     arrived: dict[Tensor, list[Numbers]] = {}
-    for node, g in sweep(result, result._arriving(None)._data):
+    for node, g in sweep(result, result.data**0):
         came = arrived.pop(node, [])
         played.gradients[node] = came[0] if len(came) == 1 else numbers(g)
         played.parts[node] = []

@@ -17,7 +17,7 @@ from ..nn import Parameter
 from ..scope import Scope
 from ..tensor import Tensor
 from .boxes import box_of, home, innermost_named, merged, pair_up
-from .formulas import formulas
+from .formulas import formulas, spelled
 from .graph import Box, Graph, Kind, Node
 from .health import dead_units, flags
 from .numbers import numbers
@@ -147,9 +147,10 @@ def as_node(
         kind = "input"
     name = names.get(tensor, tensor.name)
     value = numbers(tensor.data)
-    gradient = None if tensor.grad is None else numbers(tensor.grad.data)
     if played is not None:
         gradient = played.gradients.get(tensor)
+    else:
+        gradient = None if tensor.grad is None else numbers(tensor.grad.data)
     alarms = flags(value, gradient, sizes=played is not None)
     if is_relu(tensor):
         alarms += filter(None, [dead_units(tensor.data)])
@@ -162,7 +163,7 @@ def as_node(
         value=value,
         flows=tensor.requires_grad,
         gradient=gradient,
-        options=[] if function is None else [(k, as_text(v)) for k, v in tensor.metadata.items()],
+        options=[] if function is None else [(k, spelled(v)) for k, v in tensor.metadata.items()],
         rules=formulas(tensor, names) if rules and kind == "operation" else {},
         parts=played.parts.get(tensor, []) if played else [],
         flags=alarms,
@@ -177,15 +178,3 @@ def is_relu(tensor: Tensor) -> bool:
         return False
     scope = innermost_named(tensor.scope)
     return scope is None or scope.name == "relu" or not hasattr(functional, str(scope.name))
-
-
-def as_text(value: Any) -> str:
-    """Metadata as in a program, except that index arrays are told by their shape only."""
-    if isinstance(value, np.ndarray):
-        return f"array{value.shape}"
-    if isinstance(value, slice):
-        parts = [value.start, value.stop] + [value.step] * (value.step is not None)
-        return ":".join("" if part is None else str(part) for part in parts)
-    if isinstance(value, tuple):
-        return f"({', '.join(map(as_text, value))}{',' * (len(value) == 1)})"
-    return "..." if value is ... else str(value)

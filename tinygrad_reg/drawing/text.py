@@ -63,10 +63,8 @@ def brief(numbers: Numbers | None) -> str:
     """A scalar exactly, an array as mean ± sd."""
     if numbers is None:
         return "–"
-    if numbers.rows is not None and not numbers.rows:
-        return "empty"
-    if numbers.rows is not None and len(numbers.rows) == len(numbers.rows[0]) == 1:
-        return numbers.rows[0][0]
+    if numbers.exact is not None:
+        return numbers.exact
     return f"{short(numbers.mean)} ± {short(numbers.sd)}"
 
 
