@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
@@ -22,9 +22,7 @@ def folded(graph: Graph) -> Graph:
     """
     items = contents(graph.nodes)
     looks = looks_of(graph, items)
-    twins: dict[Node, Node] = {}  # left out → its like in the block that stays
-    left_out: dict[Node, tuple[Box | None, int]] = {}  # and in which run
-    runs_around: defaultdict[Node, list[tuple[Box | None, int]]] = defaultdict(list)
+    left_out: dict[Node, tuple[Node, Box | None]] = {}  # its like that stays, and their run's box
     homes: dict[Item | None, Box | None] = {None: None}  # of nodes; and the new boxes, by the old
     places: list[Box | None] = [None]
     while places:
@@ -36,22 +34,19 @@ def folded(graph: Graph) -> Graph:
             if times > 1 and not is_box:
                 home = Box(["repeated"], home, times=times)
             for i, item in enumerate(block):
+                homes[item] = home
                 if isinstance(item, Box):
                     homes[item] = replace(item, parent=home, times=times if is_box else item.times)
                     places.append(item)
-                else:
-                    homes[item] = home
+                run = homes[item] if is_box else home
                 for copy in here[start + period + i : start + period * times : period]:
-                    twins.update(zip(nodes_in(copy, items), nodes_in(item, items)))
-                    left_out.update((node, (place, start)) for node in nodes_in(copy, items))
-            for item in here[start : start + period * times] if times > 1 else ():
-                for node in nodes_in(item, items):
-                    runs_around[node].append((place, start))
-    kept = {x: replace(x, box=homes[x]) for x in graph.nodes if x in homes and x not in twins}
+                    for node, like in zip(nodes_in(copy, items), nodes_in(item, items)):
+                        left_out[node] = like, run
+    kept = {x: replace(x, box=homes[x]) for x in graph.nodes if x in homes and x not in left_out}
 
     def now(node: Node) -> Node:
-        while node in twins:  # a block that stays may itself be folded
-            node = twins[node]
+        while node in left_out:  # a block that stays may itself be folded
+            node, _ = left_out[node]
         return kept[node]
 
     copies: dict[Node, list[Node]] = {}
@@ -64,11 +59,15 @@ def folded(graph: Graph) -> Graph:
         (A backward pass comes to the last block first, so the first one uses the second.)
         """
         uses = [user.inputs[i] for user in (node, *copies[kept[node]])]
-        outside = (
-            x for x in uses if isinstance(x, str) or left_out.get(x) not in runs_around[node]
-        )
-        x = next(outside, uses[0])
+        x = next((x for x in uses if not is_of_run(x, kept[node])), uses[0])
         return x if isinstance(x, str) else now(x)
+
+    def is_of_run(x: Node | str, one: Node) -> bool:
+        """Whether something was left out of a run that a node stands for."""
+        if isinstance(x, str) or x not in left_out or one.box is None:
+            return False
+        _, run = left_out[x]
+        return run in one.box.path
 
     for node, one in kept.items():
         one.inputs = [source(node, i) for i in range(len(node.inputs))]
