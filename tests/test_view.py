@@ -703,3 +703,8 @@ def test_a_page_of_too_many_nodes_is_refused_with_advice(tmp_path):
     with pytest.raises(TooLargeError, match="Film: a page of 1,501 nodes"):
         Film().record(x)
     assert not list(tmp_path.iterdir())
+
+
+def test_collapse_must_decide():
+    with pytest.raises(TypeError, match=r"collapse: must return True, False or None, not 'no'"):
+        draw(network(), collapse=lambda box: "no")

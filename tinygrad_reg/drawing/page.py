@@ -17,7 +17,6 @@ from functools import partial
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
-from itertools import islice
 from string import Template
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
@@ -35,7 +34,7 @@ Frame: TypeAlias = tuple[str, Graph]  # what the moment is called, and the graph
 
 WIDEST, HIGHEST = 1600, 1100  # points; larger pictures have to be zoomed into
 DIGITS = 5  # of statistics
-BETWEEN = 24  # pictures in which a single box is open beyond its depth, at most
+BETWEEN = 1000  # nodes, at most, of all pictures in which one box is open beyond its depth
 DEPTHS = 4  # levels of boxes that open all at once, before all of them do
 MARGIN = 8  # around a picture, for what page.js writes at its edges
 SVG = "{http://www.w3.org/2000/svg}"
@@ -84,7 +83,7 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
     if opening is not None and not is_feasible(opening, look):
         opening = None
     depths = list(levels(graph, look))
-    more = [*islice(between(graph, depths, look), BETWEEN), *([opening] if opening else [])]
+    more = [*between(graph, depths, look), *([opening] if opening else [])]
     by_closed: dict[frozenset[Box], View] = {}
     for one in [*depths, *more]:
         by_closed.setdefault(frozenset(one.closed), one)
@@ -93,7 +92,9 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
         for k, view in enumerate(by_closed.values())
     ]
     if opening is None:
-        readable = (k for k, picture in enumerate(pictures[: len(depths)]) if is_readable(picture))
+        readable = (
+            k for k, picture in enumerate(pictures[: len(depths)]) if fits_a_window(picture)
+        )
         seen = max(readable, default=0)
     else:
         seen = list(by_closed).index(frozenset(opening.closed))
@@ -289,9 +290,13 @@ def levels(graph: Graph, look: Look) -> Iterator[View]:
 
 def between(graph: Graph, depths: Sequence[View], look: Look) -> Iterator[View]:
     """Views in which one more box is open than in those, so that a click finds its picture."""
+    nodes = 0
     for depth, closed in enumerate(depths[:-1]):
         for box in closed.hidden():
             opened = view(graph, depth, partial(opens, box))
+            nodes += len(opened)
+            if nodes > BETWEEN:
+                return
             if is_feasible(opened, look):
                 yield opened
 
@@ -339,7 +344,7 @@ def slim(svg: bytes) -> ElementTree.Element:
     return root
 
 
-def is_readable(picture: ElementTree.Element) -> bool:
+def fits_a_window(picture: ElementTree.Element) -> bool:
     """Whether its text can be read when all of it is seen in a window of usual size."""
     _, _, width, height = map(float, picture.attrib["viewBox"].split())
     return width <= WIDEST and height <= HIGHEST
