@@ -75,6 +75,12 @@ class Optimizer(Stateful):
         """A new array: what to subtract from p, that of parameter i, when its gradient is g."""
         raise NotImplementedError
 
+    def decayed(self, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """g + weight_decay · p, in a single new array."""
+        total: npt.NDArray[Any] = self.weight_decay * p
+        total += g
+        return total
+
     def zeros(self) -> list[npt.NDArray[Any]]:
         """State: an array of zeros for each parameter."""
         return [np.zeros_like(p._data) for p in self.parameters]
@@ -110,13 +116,13 @@ class SGD(Optimizer):
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.weight_decay:
-            g = g + self.weight_decay * p
-        if not self.momentum:
-            return self.lr * g
-        v = self.velocity[i]
-        v *= self.momentum
-        v += g
-        return self.lr * (g + self.momentum * v if self.nesterov else v)
+            g = self.decayed(p, g)
+        if self.momentum:
+            v = self.velocity[i]
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
+        return self.lr * g
 
 
 class Adam(Optimizer):
@@ -154,7 +160,7 @@ class Adam(Optimizer):
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.weight_decay and not self.decoupled:
-            g = g + self.weight_decay * p
+            g = self.decayed(p, g)
         beta1, beta2 = self.betas
         m, s = self.first[i], self.second[i]
         self.steps[i] += 1
