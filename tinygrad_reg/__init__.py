@@ -7,6 +7,7 @@ from .anomaly import AnomalyError, detect_anomaly
 from .drawing import Film, draw, draw_backward
 from .errors import StaleValueError
 from .gradient import grad, value_and_grad
+from .memory import save_memory
 from .numerical import gradcheck
 from .random import seed
 from .scope import composite, no_grad, scope
@@ -30,6 +31,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "save_memory",
     "scope",
     "seed",
     "value_and_grad",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .memory import is_husk
 from .primitives import Array
 from .scope import Block
 
@@ -56,7 +57,9 @@ def inspect_result(out: Node, function: Any, inputs: Sequence[Any]) -> None:
 def inspect_gradient(part: Array, x: Node, node: Node, arrived: Array) -> None:
     """Refuse a gradient that a rule made of a finite one."""
     if not is_finite(bare(part)):
-        position = next(i for i, y in enumerate(node.inputs) if y is x)
+        position = next(
+            i for i, y in enumerate(node.inputs) if y is x or getattr(y, "node", None) is x
+        )
         raise AnomalyError(
             f"backward: the gradient of {call(node)} with respect to input {position} has "
             f"{found(bare(part))}; what arrived was {summary(bare(arrived))}\n"
@@ -108,6 +111,8 @@ def listed(inputs: Sequence[Any]) -> str:
 
 def summary(x: Any) -> str:
     """What numbers an array holds, in a few words."""
+    if is_husk(x):
+        return f"not kept under save_memory(), of shape {x.shape}"
     if not is_finite(x):
         return f"already {found(x)}"
     x = np.asarray(x)

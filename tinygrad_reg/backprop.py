@@ -11,6 +11,7 @@ import numpy as np
 
 from .anomaly import inspect_gradient, inspect_sum
 from .errors import StaleValueError
+from .memory import SlimNode, refusal
 from .primitives import Array, Rule, Shape, broadcasting
 from .scope import Backward, Scope, current, here
 
@@ -57,6 +58,8 @@ def sweep(
     taking the newest node that has a gradient is taking nodes in reverse topological order: when
     a node's turn comes, everything that used it has added its part to the gradient.  That sum is
     the multivariate chain rule.
+
+    What was recorded under `save_memory` is released as soon as it has had its turn.
     """
     inspects = here().inspects
     if inspects:
@@ -64,6 +67,7 @@ def sweep(
     gradients: dict[N, Array] = {root: g}
     queue = [(-root.number, root)]
     scopes: dict[N, Backward] = {}
+    releases = isinstance(root, SlimNode)
     while queue:
         _, node = heappop(queue)
         g = gradients.pop(node)
@@ -72,6 +76,8 @@ def sweep(
             continue
         if create_graph:
             check_fresh(node)
+            if isinstance(node, SlimNode):
+                raise refusal(node.function.__name__)
             out, arguments = node, node.inputs
             outside = current.set(backward_scope(node, scopes))
         else:
@@ -102,6 +108,8 @@ def sweep(
         finally:
             if create_graph:
                 current.reset(outside)
+        if releases and isinstance(node, SlimNode):
+            node.release()
 
 
 def backward_scope(node: N, scopes: dict[N, Backward]) -> Backward:

@@ -11,7 +11,7 @@ import numpy as np
 from .backprop import reaches_beyond
 from .errors import number, refuse_uncallable, sizes
 from .scope import Block, here
-from .tensor import Tensor, constant, gradients
+from .tensor import Tensor, constant, gradients, in_graph
 
 
 def value_and_grad(
@@ -50,7 +50,8 @@ def value_and_grad(
         targets = [watched[p % len(args)] for p in positions]
         since = min(x.number for x in targets)
         # The gradient has a gradient itself only if f also saw something older that wants one.
-        create_graph = may_continue and value.requires_grad and reaches_beyond(value, since)
+        create_graph = may_continue and value.requires_grad
+        create_graph = create_graph and reaches_beyond(in_graph(value), since)
         one = constant(value._data**0)
         found = gradients(value, one, set(targets).__contains__, create_graph, since)
         results = tuple(

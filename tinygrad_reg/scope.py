@@ -30,10 +30,11 @@ class Scope:
     cause     in a backward pass, the number of the forward tensor whose gradient is pulled back
     records   whether operations are recorded
     inspects  whether results are searched for NaN and infinity
+    keeps     whether graphs keep all results, and not only what one backward needs
     hold      when it is in force while it is current; None for always, which is nearly always
     """
 
-    __slots__ = ("hold", "inspects", "name", "parent", "records", "training")
+    __slots__ = ("hold", "inspects", "keeps", "name", "parent", "records", "training")
 
     cause: int | None = None
 
@@ -45,10 +46,11 @@ class Scope:
         self.training = training
         self.hold: Hold | None = None
         if parent is None:
-            self.records, self.inspects = True, False
+            self.records, self.inspects, self.keeps = True, False, True
         else:
             self.records = parent.records
             self.inspects = parent.inspects
+            self.keeps = parent.keeps
 
     @property
     def path(self) -> tuple[Scope, ...]:
@@ -140,17 +142,22 @@ class Block:
     """
 
     def __init__(
-        self, name: str | None = None, *, records: bool | None = None, inspects: bool | None = None
+        self,
+        name: str | None = None,
+        *,
+        records: bool | None = None,
+        inspects: bool | None = None,
+        keeps: bool | None = None,
     ) -> None:
         self.name = name
-        self.records = records
-        self.inspects = inspects
+        self.set = {"records": records, "inspects": inspects, "keeps": keeps}
         self.entered: list[Scope] = []
 
     def __enter__(self) -> None:
         scope = Scope(self.name, here())
-        scope.records = scope.records if self.records is None else self.records
-        scope.inspects = scope.inspects if self.inspects is None else self.inspects
+        for flag, wanted in self.set.items():
+            if wanted is not None:
+                setattr(scope, flag, wanted)
         caller = sys._getframe(1)
         current.set(held(scope, caller if is_generator(caller) else None))
         self.entered.append(scope)
@@ -167,7 +174,7 @@ class Block:
             scope.hold.left = True
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        block = partial(Block, self.name, records=self.records, inspects=self.inspects)
+        block = partial(Block, self.name, **self.set)
         inside: Any
         if inspect.isasyncgenfunction(function):
 

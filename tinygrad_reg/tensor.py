@@ -31,6 +31,7 @@ from .errors import (
     shown,
     sizes,
 )
+from .memory import SlimNode, slim_down
 from .primitives import Array, Rule, Shape, table
 from .scope import Block, Scope, composite, current, here
 
@@ -44,12 +45,12 @@ next_number = count(1).__next__
 def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> Tensor:
     """Compute function(*inputs, **metadata), and remember the call if a gradient is wanted."""
     values: list[Array] = []
-    edges: list[tuple[Tensor, Rule]] = []
+    edges: list[tuple[Any, Rule]] = []
     for x, rule in zip(inputs, table[function]):
         if isinstance(x, Tensor):
             values.append(x._data)
             if x._requires_grad and rule is not None:
-                edges.append((x, rule))
+                edges.append((x if x.node is None else x.node, rule))
         elif isinstance(x, NUMBERS):  # stays one, for Python's numbers widen no type
             values.append(x)
         else:
@@ -65,7 +66,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     out = Tensor.__new__(Tensor)
     out._data = data
     out.number = next_number()
-    out.name = out._grad = None
+    out.name = out._grad = out.node = None
     out.scope = scope
     if edges and scope.records:
         out._requires_grad = True
@@ -74,6 +75,8 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         out.values = values
         out.edges = edges
         out.metadata = metadata
+        if not scope.keeps and not scope.inspects:
+            slim_down(out)
     else:
         out._requires_grad = False
         out.function = None
@@ -93,7 +96,7 @@ def constant(data: Array, name: str | None = None) -> Tensor:
     out._data = data
     out.number = next_number()
     out.name = name
-    out._grad = out.function = None
+    out._grad = out.function = out.node = None
     out._requires_grad = False
     out.inputs = out.edges = ()
     scope = current.get()
@@ -107,6 +110,11 @@ def accumulate(found: list[tuple[Tensor, Tensor]]) -> None:
         leaf._grad = g if leaf._grad is None else leaf._grad + g
 
 
+def in_graph(x: Tensor) -> Any:
+    """What stands for a tensor in graphs: itself, but for results of `save_memory`."""
+    return x if x.node is None else x.node
+
+
 def gradients(
     root: Tensor,
     arriving: Tensor,
@@ -117,9 +125,9 @@ def gradients(
     """The gradients of root with respect to the wanted ones of the tensors behind it."""
     if create_graph:
         with Block(records=True):
-            steps = sweep(root, arriving, create_graph=True, since=since)
+            steps = sweep(in_graph(root), arriving, create_graph=True, since=since)
             return {node: g for node, g in steps if wanted(node)}
-    steps = sweep(root, arriving._data, since=since)
+    steps = sweep(in_graph(root), arriving._data, since=since)
     return {node: constant(g) for node, g in steps if wanted(node)}
 
 
@@ -154,6 +162,7 @@ class Tensor:
         "line",
         "metadata",
         "name",
+        "node",
         "number",
         "scope",
         "values",
@@ -168,10 +177,12 @@ class Tensor:
     function: Callable[..., Array] | None
     inputs: Sequence[Any]
     values: Sequence[Array]
-    edges: Sequence[tuple[Tensor, Rule]]
+    edges: Sequence[tuple[Any, Rule]]
     metadata: dict[str, Any]
     scope: Scope | None
     line: tuple[str, int]
+    # What stands in graphs for a result of `save_memory`; nearly always that is the tensor itself.
+    node: SlimNode | None
 
     apply = staticmethod(apply)
 
@@ -181,7 +192,7 @@ class Tensor:
         self._data = owned_array(data, "Tensor: data")
         self.number = next_number()
         self.name = name
-        self._grad = self.function = self.scope = None
+        self._grad = self.function = self.scope = self.node = None
         self.inputs = self.edges = ()
         self._requires_grad = flag("Tensor: requires_grad", requires_grad)
         if requires_grad:
@@ -326,10 +337,10 @@ class Tensor:
         arriving = self._arriving(gradient)
         if flag("backward: create_graph", create_graph):
             with Block(records=True):
-                steps = sweep(self, arriving, create_graph=True)
+                steps = sweep(in_graph(self), arriving, create_graph=True)
                 accumulate([(leaf, g) for leaf, g in steps if leaf.function is None])
         else:
-            steps = sweep(self, arriving._data)
+            steps = sweep(in_graph(self), arriving._data)
             accumulate([(leaf, constant(g)) for leaf, g in steps if leaf.function is None])
 
     def _arriving(self, gradient: Operand | None) -> Tensor:
