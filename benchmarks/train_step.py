@@ -31,7 +31,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_reg import Tensor, nn, optim
+from tinygrad_reg import Tensor, nn, no_grad, optim, save_memory
 from tinygrad_reg import functional as F
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -192,19 +192,45 @@ class Ours(Contender):
         self.model = nn.Sequential(*layers, nn.Linear(*state[-2].shape))
         self.model.load_state_dict(dict(zip(self.model.state_dict(), state)))
         self.weights = self.model.weights()
-        self.optimizer = optim.SGD(
-            self.model.parameters(), lr=settings.lr, momentum=settings.momentum
-        )
+        self.optimizer = self.build_optimizer(list(self.model.parameters()), settings)
+
+    def build_optimizer(self, parameters: list[Tensor], settings: Settings) -> Any:
+        return optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum)
 
     def step(self, x: Array, y: Array) -> float:
-        loss = F.cross_entropy(self.model(Tensor(x)), y) + F.l2_penalty(self.weights, self.alpha)
         self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.model(Tensor(x)), y) + F.l2_penalty(self.weights, self.alpha)
         loss.backward()
         self.optimizer.step()
         return float(loss)
 
     def state(self) -> list[Array]:
         return list(self.model.state_dict().values())
+
+
+class Saving(Ours):
+    """The same under `save_memory`, and with the penalty as weight decay, as PyTorch has it."""
+
+    name = "  save_memory"
+
+    def build_optimizer(self, parameters: list[Tensor], settings: Settings) -> Any:
+        others = [p for p in parameters if p.ndim == 1]
+        return [
+            optim.SGD(group, settings.lr, settings.momentum, weight_decay=decay)
+            for group, decay in ((self.weights, settings.alpha), (others, 0.0))
+        ]
+
+    def step(self, x: Array, y: Array) -> float:
+        for optimizer in self.optimizer:
+            optimizer.zero_grad()
+        with save_memory():
+            loss = F.cross_entropy(self.model(Tensor(x)), y)
+        loss.backward()
+        with no_grad():
+            value = loss + F.l2_penalty(self.weights, self.alpha)
+        for optimizer in self.optimizer:
+            optimizer.step()
+        return float(value)
 
 
 class PyTorch(Contender):
@@ -242,10 +268,10 @@ class PyTorch(Contender):
 
     def step(self, x: Array, y: Array) -> float:
         torch = self.torch
+        self.optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(
             self.model(torch.from_numpy(x)), torch.from_numpy(y)
         )
-        self.optimizer.zero_grad()
         loss.backward()
         with torch.no_grad():
             penalty = sum(torch.dot(w.view(-1), w.view(-1)) for w in self.weights)
@@ -367,6 +393,7 @@ class MyGrad(NumPyOptimizer):
 CONTENDERS: dict[str, type[Contender]] = {
     "hand": HandDerived,
     "ours": Ours,
+    "saving": Saving,
     "torch": PyTorch,
     "autograd": HipsAutograd,
     "mygrad": MyGrad,
