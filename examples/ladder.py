@@ -61,6 +61,9 @@ class Claim:
     holds: bool | None
     should_hold: bool = True
 
+    def __post_init__(self) -> None:  # NumPy's False would not be `False`
+        object.__setattr__(self, "holds", None if self.holds is None else bool(self.holds))
+
     @property
     def verdict(self) -> str:
         return {True: "yes", False: "no", None: "–"}[self.holds]
