@@ -66,7 +66,10 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        return {True: "yes", False: "no", None: "–"}[self.holds]
+        if self.holds is None:
+            return "–"
+        known = "" if self.should_hold else " (after all)" if self.holds else " (as known)"
+        return ("yes" if self.holds else "no") + known
 
 
 # Fewer seeds than this do not judge a claim about averages.
@@ -166,8 +169,7 @@ def lesson(
 def print_table(title: str, rows: Iterable[Claim]) -> None:
     table = Table("claim", "source", "expected", "measured", "holds", title=title, show_lines=True)
     for row in rows:
-        note = "" if row.should_hold else " (as known)" if row.holds is False else " (after all)"
-        table.add_row(row.text, row.source, row.expected, row.measured, row.verdict + note)
+        table.add_row(row.text, row.source, row.expected, row.measured, row.verdict)
     Console(width=max(Console().width, 110), markup=False, highlight=False).print(table)
 
 
