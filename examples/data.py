@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,6 +25,13 @@ LOADERS = {
     "wine": load_wine,  # 178 wines, 13 measurements, 3 classes
     "diabetes": load_diabetes,  # 442 patients, 10 measurements, a number to predict
 }
+
+
+@lru_cache
+def raw(name: str) -> tuple[Array, Array]:
+    """All examples as they come, read once."""
+    x, y = LOADERS[name](return_X_y=True)
+    return x, y
 
 
 class Data(NamedTuple):
@@ -48,7 +56,7 @@ def load(name: str, seed: int, train: int | None = None, dtype: Any = np.float32
     deviations are those of the training examples; pixels share one deviation, for one of its own
     would blow up the noise of a pixel that is nearly always blank.
     """
-    x, y = LOADERS[name](return_X_y=True)
+    x, y = raw(name)
     classes = y if y.dtype.kind == "i" else None
     x_rest, x_test, y_rest, y_test = train_test_split(
         x, y, test_size=0.2, stratify=classes, random_state=seed

@@ -149,10 +149,14 @@ def lesson(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             parser.error(f"--out {out}: cannot make this folder: {error.strerror}")
-        if "out" not in inspect.signature(run).parameters:
+        resumes = "out" in inspect.signature(run).parameters
+        if not resumes:
             del chosen["out"]
         start = time.perf_counter()
-        numbers = run(**chosen)
+        try:
+            numbers = run(**chosen)
+        except KeyboardInterrupt:
+            parser.exit(130, f"Stopped.{' The same command goes on.' * resumes}\n")
         seconds = time.perf_counter() - start
         rows = claims(numbers)
         print_table(title, rows)

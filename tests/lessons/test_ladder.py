@@ -61,6 +61,22 @@ def test_wrong_options_are_refused_before_anything_runs(words, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("resumes", [False, True])
+def test_ctrl_c_is_one_line(resumes, tmp_path, capsys):
+    def stopped(quick=False, seed=0, seeds=10):
+        raise KeyboardInterrupt
+
+    def stopped_and_saved(out, quick=False, seed=0, seeds=10):
+        raise KeyboardInterrupt
+
+    run = stopped_and_saved if resumes else stopped
+    with pytest.raises(SystemExit) as error:
+        lesson(run, None, None)(["--out", str(tmp_path)])
+    assert error.value.code == 130
+    words = "Stopped. The same command goes on.\n" if resumes else "Stopped.\n"
+    assert capsys.readouterr().err == words
+
+
 def test_an_output_folder_that_cannot_be_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
