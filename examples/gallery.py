@@ -43,8 +43,8 @@ arm against arm with the same data, first weights and order of examples; a diffe
 mean is more than three standard errors above zero. ✓ holds, ✗ does not hold here, and is published
 as such.
 
-| lesson | what came out | picture |
-| --- | --- | --- |
+| lesson | what came out |
+| --- | --- |
 """
 
 TAIL = """
@@ -56,7 +56,7 @@ TAIL = """
 - [ENS]: lecture L10.5.3: dropout as an ensemble
 - [INV]: Chapter 1, Dropout: vanilla and inverted dropout
 - Srivastava et al. 2014: Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 15
-- Ioffe & Szegedy 2015: Batch Normalization: Accelerating Deep Network Training …, ICML
+- Ioffe & Szegedy 2015 [I&S]: Batch Normalization: Accelerating Deep Network Training …, ICML
 - Santurkar et al. 2018: How Does Batch Normalization Help Optimization?, NeurIPS
 - He et al. 2015: Delving Deep into Rectifiers, ICCV
 - Wan et al. 2013: Regularization of Neural Networks using DropConnect, ICML
@@ -109,11 +109,11 @@ def row(name: str, results: Path) -> str:
         f"expected: {claim['expected']}<br>**{claim['measured']}**"
         for claim in result["claims"]
     ]
+    image = f'<img src="results/{picture}" width="560" alt="{title}">'
     cells = [
-        f"**{number}. [{title}]({name}.py)**<br><br>"
-        f"{result['settings']['seeds']} seeds, {result['seconds']:.0f} s<br>{result['machine']}",
+        f"**{number}. [{title}]({name}.py)**<br>{result['seconds']:.0f} s, {result['machine']}"
+        f'<br><br><a href="results/{picture}">{image}</a>',
         "<br><br>".join(verdicts),
-        f'<img src="results/{picture}" width="480" alt="{title}">',
     ]
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 

@@ -28,6 +28,7 @@ from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tinygrad_reg.drawing import Drawing
@@ -154,7 +155,8 @@ def lesson(
             del chosen["out"]
         start = time.perf_counter()
         try:
-            numbers = run(**chosen)
+            with threadpool_limits(1):  # for small matrices, threads would wait for each other
+                numbers = run(**chosen)
         except KeyboardInterrupt:
             parser.exit(130, f"Stopped.{' The same command goes on.' * resumes}\n")
         seconds = time.perf_counter() - start
