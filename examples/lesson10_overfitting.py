@@ -14,10 +14,10 @@ The network is 64 → width → width → 10, relu and dropout behind both hidde
 0.003 and 0.01 that had the least validation error on other seeds, averaged over arms.  The arms of
 a seed share split, first weights and batches.  "Best" is best on validation, averaged over seeds.
 
-A first run, at width 256, saw next to no gain: to know right labels by heart does no harm.  So all
-is done twice, with the same expectations, now also with a fifth of the training labels wrong.  Then
-dropout pays, and the more examples, the more: 1,000 are not so many yet that the gain would fall.
-At width 512 none is seen, likely as half of so many units still learn 200 labels, right or wrong.
+On seeds 0 to 9 no gain was seen (width 256) or a small one (128): to know right labels by heart is
+no harm.  So all is done twice, also with a fifth of the training labels wrong, on seeds that nobody
+had seen (--seed 0 means 10): the small gain is gone, but with wrong labels dropout pays, the more,
+the more examples (up to 1,000).  Not at width 512: half of so many units still learn 200 labels.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def run(quick: bool = False, seed: int = 0, seeds: int = 10) -> Numbers:
     arms: list[Numbers] = []
     for name, wrong, keep in product(sweeps, LABELS, (0.5, 1.0)):
         arms += [arm for arm in arms_along(name, sweeps[name], wrong, keep) if arm not in arms]
-    errors = each_seed(one, seed, seeds, arms, 60 if quick else 2000)
+    errors = each_seed(one, 10 + seed, seeds, arms, 60 if quick else 2000)
     return {"sweeps": sweeps, "arms": arms, "errors": np.array(errors)}
 
 
@@ -102,7 +102,7 @@ def claims(numbers: Numbers) -> list[Claim]:
             ("to keep some units is better than to keep all", "Srivastava 2014, fig. 9a",
              "test error at keep = 1 above that at the best keep below 1",
              f"{mean_sd(test[-1], 1)} % at 1, {mean_sd(test[best], 1)} % at {keeps[best]:g}",
-             True, [test[-1] - test[best]]),
+             wrong > 0, [test[-1] - test[best]]),
             ("to keep too few underfits", "Srivastava 2014, fig. 9a",
              f"test error at {keeps[0]:g} above that at the best, training error above that at 1",
              f"test {mean_sd(test[0], 1)} %, training {mean_sd(fit[0], 1)} %",
