@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .memory import is_husk
+from .memory import in_graph, is_husk
 from .primitives import Array
 from .scope import Block
 
@@ -57,9 +57,7 @@ def inspect_result(out: Node, function: Any, inputs: Sequence[Any]) -> None:
 def inspect_gradient(part: Array, x: Node, node: Node, arrived: Array) -> None:
     """Refuse a gradient that a rule made of a finite one."""
     if not is_finite(bare(part)):
-        position = next(
-            i for i, y in enumerate(node.inputs) if y is x or getattr(y, "node", None) is x
-        )
+        position = next(i for i, y in enumerate(node.inputs) if in_graph(y) is x)
         raise AnomalyError(
             f"backward: the gradient of {call(node)} with respect to input {position} has "
             f"{found(bare(part))}; what arrived was {summary(bare(arrived))}\n"

@@ -10,8 +10,9 @@ import numpy as np
 
 from .backprop import reaches_beyond
 from .errors import number, refuse_uncallable, sizes
+from .memory import in_graph
 from .scope import Block, here
-from .tensor import Tensor, constant, gradients, in_graph
+from .tensor import Tensor, constant, gradients
 
 
 def value_and_grad(

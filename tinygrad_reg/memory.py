@@ -61,7 +61,7 @@ class SlimNode:
         self.values: Sequence[Any] = [
             x if i in read else husk(x) for i, x in enumerate(result.values, start=1)
         ]
-        self.inputs: Sequence[Any] = [getattr(x, "node", None) or x for x in result.inputs]
+        self.inputs: Sequence[Any] = [in_graph(x) for x in result.inputs]
         self.edges: Sequence[tuple[Any, Rule]] = result.edges
         self.function: Any = result.function
         self.metadata: dict[str, Any] = result.metadata
@@ -100,6 +100,12 @@ def slim_down(result: Tensor) -> None:
     result.node = node = SlimNode(result)
     result.inputs = result.values = result.edges = Forgotten(node)
     result.metadata = {}
+
+
+def in_graph(x: Any) -> Any:
+    """What stands for an operand in graphs: itself, but for results of `save_memory`."""
+    node = getattr(x, "node", None)
+    return x if node is None else node
 
 
 # --- What rules read -----------------------------------------------------------------------------
