@@ -29,7 +29,8 @@ from hypothesis.extra.numpy import basic_indices
 
 from tinygrad_reg import Tensor, primitives
 from tinygrad_reg import functional as F
-from tinygrad_reg.tensor import constant, count_along, gradients
+from tinygrad_reg.operators import count_along
+from tinygrad_reg.tensor import Recorder, constant, gradients
 
 try:
     import torch
@@ -112,8 +113,10 @@ def pull_back(
 ) -> list[Tensor]:
     """Jᵀu for each leaf, zero where the result does not depend on it."""
     arriving = u if isinstance(u, Tensor) else constant(u)
-    found = gradients(result, arriving, set(leaves).__contains__, create_graph)
-    return [found[x] if x in found else constant(0 * x._data) for x in leaves]
+    nodes = [x.node for x in leaves]
+    found = gradients(result, arriving, nodes, Recorder() if create_graph else None)
+    totals = [found.get(x, 0 * x.value) for x in nodes]
+    return [g if isinstance(g, Tensor) else constant(g) for g in totals]
 
 
 # --- What inputs consist of ----------------------------------------------------------------------
@@ -543,6 +546,9 @@ enter("squeeze", real, axis=lambda shape: axes(shape).filter(
       torch=lambda x, axis: x.reshape(np.squeeze(np.empty(x.shape), axis).shape))
 enter("broadcast_to", real, at=alike(max_dims=3), shape=wider,
       torch=lambda x, shape: x.broadcast_to(shape))
+enter("sum_to", real, at=alike(), shape=narrowed,
+      f=lambda x, shape: x.apply(primitives.sum_to, x, shape=shape),
+      torch=lambda x, shape: x.sum_to_size(shape))
 enter("astype", real, f=lambda x: (x.astype(np.longdouble) ** 3).astype(x.dtype),
       torch=lambda x: x**3)
 place("astype of fewer digits and back", lambda x: (x.astype(np.float16) ** 3).astype(x.dtype),

@@ -196,6 +196,11 @@ def stretched(rng: Any, x: Array) -> dict[str, Any]:
     return {"shape": more + tuple(3 if n == 1 and coin(rng) else n for n in x.shape)}
 
 
+def shrunk(rng: Any, x: Array) -> dict[str, Any]:
+    narrower = tuple(1 if coin(rng) else n for n in x.shape)
+    return {"shape": narrower[int(rng.integers(x.ndim + 1)) :]}
+
+
 def joined(rng: Any, x: Array, y: Array) -> dict[str, Any]:
     fit = axes_to_join(x, y)
     return {"axis": fit[rng.integers(len(fit))] - x.ndim * coin(rng)}
@@ -327,6 +332,8 @@ enter("primitives.scatter_add({0}, index=np.array({rows}), shape={shape})",
       rows, draw=places)
 enter("primitives.scatter_add({0}, index=slice(1, {stop}), shape={longer})",
       "{0}.new_zeros({longer}).slice_scatter({0}, 0, 1, {stop})", rows, draw=places)
+enter("{0}.apply(primitives.sum_to, {0}, shape={shape})", "{0}.sum_to_size({shape})",
+      real, draw=shrunk)
 enter("np.concatenate([{0}, {1}], axis={axis})", "torch.cat([{0}, {1}], {axis})",
       with_axes, joinable, draw=joined)
 enter("np.concatenate([{0}, {1}, {0}], axis={axis})", "torch.cat([{0}, {1}, {0}], {axis})",

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import tinygrad_reg as tg
-from tinygrad_reg import Tensor, backprop, nn, optim, primitives
+from tinygrad_reg import Tensor, nn, optim, primitives
 from tinygrad_reg import functional as F
+from tinygrad_reg.graph import sweep
 
 
 def leaf(*shape):
@@ -84,8 +85,8 @@ def test_newest_first_is_reverse_topological_order():
     b = a * 2
     c = b + a
     d = c * b
-    order = [node for node, _ in backprop.sweep(d, np.ones(2))]
-    assert [id(node) for node in order] == [id(node) for node in (d, c, b, a)]
+    order = [node for node, _ in sweep(d.node, np.ones(2))]
+    assert [id(node) for node in order] == [id(t.node) for t in (d, c, b, a)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -242,10 +243,10 @@ def test_backward_nodes_carry_the_scope_of_the_node_that_caused_them():
     x = leaf(3)
     with tg.scope("block"):
         y = (x.exp() * x).sum()
-    exp = next(node for node, _ in backprop.sweep(y, np.float64(1)) if node.function is np.exp)
+    exp = next(node for node, _ in sweep(y.node, np.float64(1)) if node.function is np.exp)
     y.backward(create_graph=True)
-    history = [node for node, _ in backprop.sweep(x.grad, np.ones(3))]
-    caused = [node for node in history if node.scope and node.scope.cause == exp.number]
+    history = [node for node, _ in sweep(x.grad.node, np.ones(3))]
+    caused = [node for node in history if node.scope.cause == exp.number]
     assert caused
     assert all([s.name for s in node.scope.path] == ["block", "∂ exp"] for node in caused)
 
@@ -261,15 +262,16 @@ def test_scopes_nest_stay_apart_and_end_with_their_block():
             return self.second(self.first(x))
 
     inner, outer = Twice()(x), x + 1
-    paths = [node.scope.path for node, _ in backprop.sweep(inner, np.ones(2)) if node.function]
+    steps = sweep(inner.node, np.ones(2))
+    paths = [node.scope.path for node, _ in steps if node.function]
     assert [[s.name for s in path] for path in paths] == [["Twice", "ReLU", "relu"]] * 2
     assert paths[0][0] is paths[1][0]
     assert paths[0][1] is not paths[1][1]
-    assert outer.scope.path == ()
+    assert outer.node.scope.path == ()
 
     with pytest.raises(ValueError, match="probability of dropping"):
         F.dropout(x, 2.0)
-    assert (x + 1).scope.path == ()
+    assert (x + 1).node.scope.path == ()
 
 
 def test_the_gradients_of_a_reused_tensor_are_added_up_in_its_own_scope():
@@ -278,10 +280,10 @@ def test_the_gradients_of_a_reused_tensor_are_added_up_in_its_own_scope():
         h = x.exp()
     y = (h * h * x).sum()
     y.backward(create_graph=True)
-    history = [node for node, _ in backprop.sweep(x.grad, np.ones(3))]
-    (at_h,) = (n for n in history if n.function is np.add and n.scope.cause == h.number)
+    history = [node for node, _ in sweep(x.grad.node, np.ones(3))]
+    (at_h,) = (n for n in history if n.function is np.add and n.scope.cause == h.node.number)
     assert str(at_h.scope) == "block/∂ exp"
-    (at_x,) = (n for n in history if n.function is np.add and n.scope.cause == x.number)
+    (at_x,) = (n for n in history if n.function is np.add and n.scope.cause == x.node.number)
     assert str(at_x.scope) == "", "a leaf stands outside of all boxes"
 
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, nn, scope
-from tinygrad_reg.backprop import sweep
 from tinygrad_reg.drawing import draw, draw_backward
 from tinygrad_reg.drawing.read import behind
+from tinygrad_reg.graph import sweep
+from tinygrad_reg.scope import current, entered
+from tinygrad_reg.tensor import Recorder
 
 ARRAY = np.array([[0.5, -1.25, 2.0], [1.5, 0.25, -0.75]])
 WEIGHT = np.array([[1.0, -2.0], [0.5, 0.25], [-1.5, 3.0]])
@@ -182,10 +184,11 @@ def test_names_of_a_model_are_used():
 def caused(loss):
     """What the rules of each operation compute, as the sweep itself does: between its steps."""
     starts, names, found = [], [], []
-    for x, g in sweep(loss, Tensor(1.0, requires_grad=True), create_graph=True):
-        starts.append(Tensor(0.0).number)
-        names.append(x.function.__name__ if x.function else "")
-        found.append(g)
+    with entered(current.get()):
+        for x, g in sweep(loss.node, Tensor(1.0, requires_grad=True), Recorder()):
+            starts.append(Tensor(0.0).node.number)
+            names.append(x.function.__name__ if x.function else "")
+            found.append(g.node)
     made = [g for g in behind(*found) if g.function and g.number > starts[0]]
     return Counter((names[bisect(starts, g.number) - 1], g.function.__name__) for g in made)
 

@@ -76,7 +76,7 @@ def test_a_frame_keeps_no_array_alive():
     try:
         x = Tensor(np.ones((30, 40)), requires_grad=True)
         loss = (x * 2).sum()
-        gone = weakref.ref(loss.inputs[0])
+        gone = weakref.ref(loss.node.inputs[0])
         film = Film()
         film.record(loss)
         del loss

@@ -17,9 +17,15 @@ from hypothesis import strategies as st
 
 import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, primitives
-from tinygrad_reg.backprop import fit
-from tinygrad_reg.drawing.formulas import Symbol, formulas
+from tinygrad_reg.drawing.formulas import formulas as formulas_of
+from tinygrad_reg.graph import Node, fit
 from tinygrad_reg.primitives import broadcasting, elementwise, kept, structural, table
+from tinygrad_reg.symbols import Symbol
+
+
+def formulas(tensor, names=()):
+    """The formulas of a tensor, with names for tensors."""
+    return formulas_of(tensor.node, {x.node: name for x, name in dict(names).items()})
 
 
 def leaf(*shape, name=None):
@@ -70,19 +76,19 @@ def value(text, **names):
 
 def words(node):
     """What the words in a formula stand for, if no tensor has a name."""
-    g = np.random.default_rng(0).uniform(0.5, 1.5, node.shape).astype(node.dtype)
-    out, metadata = node._data, node.metadata
+    out, metadata = node.value, node.metadata
+    g = np.random.default_rng(0).uniform(0.5, 1.5, out.shape).astype(out.dtype)
     if metadata.get("keepdims") is False:  # formulas do not show how axes are put back
         shape = kept(node.values[0].shape, metadata["axis"])
         g, out = g.reshape(shape), out.reshape(shape)
-    tensors = [i for i, x in enumerate(node.inputs, start=1) if isinstance(x, Tensor)]
+    arrays = [i for i, x in enumerate(node.inputs, start=1) if isinstance(x, Node)]
     given = {f"in_{i}": values for i, values in enumerate(node.values, start=1)}
-    if len({*map(id, (node.inputs[i - 1] for i in tensors))}) == 1:
-        given["in_"] = node.values[tensors[0] - 1]
+    if len({node.inputs[i - 1] for i in arrays}) == 1:
+        given["in_"] = node.values[arrays[0] - 1]
     index = metadata.get("index")
     parts = index if isinstance(index, tuple) else (index,)
-    arrays = (part for part in parts if isinstance(part, np.ndarray) and part.ndim)
-    return {"g": g, "out": out, "array": lambda *shape: next(arrays)} | given
+    positions = (part for part in parts if isinstance(part, np.ndarray) and part.ndim)
+    return {"g": g, "out": out, "array": lambda *shape: next(positions)} | given
 
 
 def rules_of(function):
@@ -91,13 +97,13 @@ def rules_of(function):
 
 
 def nodes(result):
-    """The operations behind a tensor, itself among them."""
-    found, stack = set(), [result]
+    """The operations behind a tensor, its own among them."""
+    found, stack = set(), [result.node]
     while stack:
         node = stack.pop()
         if node.edges and node not in found:
             found.add(node)
-            stack += [x for x, _ in node.edges]
+            stack += [node.inputs[position] for position, _ in node.edges]
     return found
 
 
@@ -106,15 +112,15 @@ def test_formulas_give_the_numbers_of_the_rules():
     for entry in (entry for name in catalogue for entry in sample(name, 10)):
         for node in nodes(entry.f(*entry.leaves())):
             for x in node.inputs:
-                if isinstance(x, Tensor):
+                if isinstance(x, Node):
                     x.name = None
-            for position, text in formulas(node).items():
+            for position, text in formulas_of(node).items():
                 rule = rules_of(node.function)[position]
                 meaning = words(node)
                 with np.errstate(all="ignore"):
                     found = value(text, **meaning)
-                    g = meaning["g"].reshape(node.shape)
-                    part = rule(g, node._data, *node.values, **node.metadata)
+                    g = meaning["g"].reshape(node.value.shape)
+                    part = rule(g, node.value, *node.values, **node.metadata)
                     expected = fit(part, node.values[position], node)
                 if found.size != expected.size:  # broadcasting is not shown
                     found = np.broadcast_to(found, expected.shape)
@@ -189,6 +195,7 @@ LOOKS = [
     (stack.transpose(1, 2, 0), "transpose(ḡ, (2, 0, 1))"),
     (vector.T, "ḡ"),
     (np.broadcast_to(vector, (3, 4)), "Σ₀(ḡ)"),
+    (x.apply(primitives.sum_to, x, shape=(4,)), "ḡ"),
     (x.astype(np.float32), "float64(ḡ)"),
     (x[1], "scatter_add(ḡ, [1], (3, 4))"),
     (x[:, ::-2], "scatter_add(ḡ, [:, ::−2], (3, 4))"),
@@ -199,14 +206,14 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize(("node", "looks"), [(node, looks) for node, *looks in LOOKS])
-def test_formulas_look_as_on_a_blackboard(node, looks):
-    assert formulas(node) == {i: text for i, text in enumerate(looks) if text is not None}
+@pytest.mark.parametrize(("result", "looks"), [(result, looks) for result, *looks in LOOKS])
+def test_formulas_look_as_on_a_blackboard(result, looks):
+    assert formulas(result) == {i: text for i, text in enumerate(looks) if text is not None}
 
 
 def test_it_is_known_how_each_function_looks():
     without_gradient = {np.sign}
-    assert {node.function for node, *_ in LOOKS} == set(table) - without_gradient
+    assert {result.node.function for result, *_ in LOOKS} == set(table) - without_gradient
 
 
 def test_only_edges_have_formulas():
@@ -467,12 +474,12 @@ class Outline:
 
 
 def test_no_array_is_looked_at(monkeypatch):
-    for node, *looks in LOOKS:
-        monkeypatch.setattr(node, "values", None)
-        for tensor in (node, *node.inputs):
-            if isinstance(tensor, Tensor):
-                monkeypatch.setattr(tensor, "_data", Outline(tensor._data))
-        assert list(formulas(node).values()) == [text for text in looks if text is not None]
+    for result, *looks in LOOKS:
+        monkeypatch.setattr(result.node, "values", None)
+        for node in (result.node, *result.node.inputs):
+            if isinstance(node, Node):
+                monkeypatch.setattr(node, "value", Outline(node.value))
+        assert list(formulas(result).values()) == [text for text in looks if text is not None]
 
 
 @pytest.mark.usefixtures("open_table")
@@ -481,10 +488,10 @@ def test_formulas_keep_no_tensor_alive():
     gc.disable()
     try:
         for function in np.exp, np.sin:
-            node = function(leaf(3))
-            formulas(node)
-            gone = weakref.ref(node)
-            del node
-            assert gone() is None
+            result = function(leaf(3))
+            formulas(result)
+            gone = weakref.ref(result), weakref.ref(result.node)
+            del result
+            assert [ref() for ref in gone] == [None, None]
     finally:
         gc.enable()

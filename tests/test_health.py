@@ -21,10 +21,10 @@ from tinygrad_reg import (
     optim,
     scope,
 )
-from tinygrad_reg.backprop import sweep
 from tinygrad_reg.drawing import draw, draw_backward
 from tinygrad_reg.drawing.health import EXPLODING, VANISHING, colours, dead_units, legend
 from tinygrad_reg.drawing.numbers import FEW, Numbers, numbers
+from tinygrad_reg.graph import sweep
 
 # --- Numbers -------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ def test_a_value_used_twice_gets_two_parts():
 def test_the_sweep_is_in_its_true_order():
     loss = network()
     drawing = draw(loss, gradients=True)
-    true = [float(np.sum(x.data)) for x, _ in sweep(loss, np.ones(()))]
+    true = [float(np.sum(x.value)) for x, _ in sweep(loss.node, np.ones(()))]
     np.testing.assert_allclose(
         [n.value.mean * math.prod(n.shape) for n in drawing.graph.sweep], true, atol=1e-12
     )

@@ -261,7 +261,7 @@ def test_leaky_relu_lets_a_hundredth_through():
 @pytest.mark.parametrize(("reduction", "name"), [("mean", "-target / n"), ("sum", "-target")])
 def test_pictures_name_what_cross_entropy_multiplies_with(reduction, name):
     logits = Tensor(np.zeros((2, 3)), requires_grad=True)
-    assert F.cross_entropy(logits, [0, 1], reduction).inputs[0].name == name
+    assert F.cross_entropy(logits, [0, 1], reduction).node.inputs[0].name == name
 
 
 @pytest.mark.parametrize("loss", [F.mse_loss, F.binary_cross_entropy_with_logits])
@@ -298,4 +298,4 @@ def test_composites_put_what_they_compute_in_a_box_of_their_name(name):
     elif name == "batch_norm":
         rest = [None, None]
     result = getattr(F, name)(x, *rest)
-    assert result.scope.path[0].name == name
+    assert result.node.scope.path[0].name == name

@@ -17,9 +17,9 @@ from drawn import neuron
 
 import tinygrad_reg.functional as F
 from tinygrad_reg import Film, Tensor, draw, draw_backward, nn, optim, scope
-from tinygrad_reg.backprop import fit, sweep
 from tinygrad_reg.drawing import NoRendererError
 from tinygrad_reg.drawing.render import render
+from tinygrad_reg.graph import fit, sweep
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
@@ -183,28 +183,29 @@ def test_without_javascript_the_first_picture_is_visible(tmp_path, visit):
 def test_each_step_shows_the_numbers_of_the_sweep(tmp_path, visit):
     model, loss = model_and_loss()
     page = visit(saved(tmp_path, draw(loss, gradients=True, model=model)))
-    steps = list(sweep(loss, np.ones(())))
+    steps = list(sweep(loss.node, np.ones(())))
     assert page.locator("#backward input").get_attribute("max") == str(len(steps))
-    names = {tensor: name for name, tensor in model.named_parameters()}
-    for number, (tensor, g) in enumerate(steps, start=1):
+    names = {tensor.node: name for name, tensor in model.named_parameters()}
+    for number, (node, g) in enumerate(steps, start=1):
         page.keyboard.press("ArrowRight")
         said = details(page)
         assert f"step {number} of {len(steps)}" in said
-        assert f"{tensor.shape} {tensor.dtype}".replace(" ", "") in said.replace(" ", "")
-        if tensor in names:
-            assert said.startswith(names[tensor])
-        elif tensor.function is not None:
-            assert said.startswith(tensor.name or tensor.function.__name__)
+        looks = f"{node.value.shape} {node.value.dtype}"
+        assert looks.replace(" ", "") in said.replace(" ", "")
+        if node in names:
+            assert said.startswith(names[node])
+        elif node.function is not None:
+            assert said.startswith(node.name or node.function.__name__)
         numbers = panel_numbers(page, "#details section")
         expected = shown_numbers(g) if not page.locator(".sum").count() or g.ndim else []
-        for x, rule in tensor.edges:
-            part = rule(g, tensor._data, *tensor.values, **tensor.metadata)
-            expected += shown_numbers(fit(part, x._data, tensor))
+        for position, rule in node.edges:
+            part = rule(g, node.value, *node.values, **node.metadata)
+            expected += shown_numbers(fit(part, node.inputs[position].value, node))
         assert same(numbers, expected), said
         if page.locator(".sum").count() and not g.ndim:
             assert text(page, ".sum li:last-child b") == str(g)
     loss.backward()
-    for tensor, name in names.items():  # and these are the gradients that training uses
+    for name, tensor in model.named_parameters():  # and these are the gradients of training
         page.fill("#query", name)
         page.keyboard.press("Enter")
         assert details(page).startswith(name)

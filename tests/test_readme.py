@@ -39,20 +39,11 @@ def test_its_table_of_primitives_is_complete():
     assert names == {function.__name__ for function in primitives.table}
 
 
-def test_its_reading_list_is_complete_and_in_the_order_of_imports():
+def test_its_reading_list_is_complete_and_begins_with_the_core():
     listed = re.findall(r"tinygrad_reg/(\w+)\.py\)", section("Read it"))
-    serving = {"anomaly", "errors", "memory", "random"}
     files = {path.stem for path in (ROOT / "tinygrad_reg").glob("*.py")} - {"__init__"}
     assert set(listed) == files
-    for i, name in enumerate(listed):
-        source = (ROOT / "tinygrad_reg" / f"{name}.py").read_text(encoding="utf-8")
-        imported = set(re.findall(r"^from \.(\w+) import", source, flags=re.MULTILINE))
-        imported |= {
-            word.split(" ")[0]
-            for line in re.findall(r"^from \. import (.*)$", source, flags=re.MULTILINE)
-            for word in line.split(", ")
-        }
-        assert imported <= {*listed[:i], *serving, "init"}, f"{name}.py imports to the right"
+    assert listed[:4] == ["primitives", "scope", "graph", "tensor"]
 
 
 def test_its_files_exist():

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import hashlib
+import inspect
 import os
 import subprocess
 import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +26,7 @@ X = Tensor([1.0, 2.0], requires_grad=True)
 def state():
     """Whether what is computed here is recorded, and in which scopes."""
     y = X * 2
-    return y.requires_grad, [s.name for s in y.scope.path]
+    return y.requires_grad, [s.name for s in y.node.scope.path]
 
 
 OUTSIDE, QUIET = (True, []), (False, [])
@@ -33,106 +35,153 @@ OUTSIDE, QUIET = (True, []), (False, [])
 # --- Generators ----------------------------------------------------------------------------------
 
 
-def test_a_block_in_a_generator_holds_while_the_generator_runs():
-    def generator():
-        with no_grad(), scope("inside"):
-            yield state()
-            yield state()
+def resting(name="inside"):
+    """A generator that rests twice in a block."""
+    with no_grad(), scope(name):
         yield state()
+        yield state()
+    yield state()
 
-    items = generator()
+
+def test_a_block_around_a_yield_stays_in_force_for_the_caller_while_the_generator_rests():
     seen = []
-    for item in items:
+    for item in resting():
         seen += [item, state()]
-    assert seen == [(False, ["inside"]), OUTSIDE] * 2 + [OUTSIDE, OUTSIDE]
+    inside = (False, ["inside"])
+    assert seen == [inside] * 4 + [OUTSIDE] * 2
+    assert current.get() is program
 
 
-def test_scopes_entered_while_a_generator_rests_are_not_inside_its_block():
-    def generator():
-        with no_grad(), scope("inside"):
-            yield
-            yield F.relu(X)
-
-    items = generator()
-    next(items)
-    assert F.relu(X).requires_grad
-    with scope("mine"):
-        assert state() == (True, ["mine"])
-        assert not next(items).requires_grad
-        assert state() == (True, ["mine"])
-    assert list(items) == []
-    assert state() == OUTSIDE
-
-
-def test_what_a_running_generator_delegates_to_is_inside_its_block():
-    def inner():
-        yield state()
-        with scope("inner"):
-            yield state()
-
-    def outer():
-        with no_grad():
-            yield from inner()
-
-    assert list(outer()) == [QUIET, (False, ["inner"])]
-    assert state() == OUTSIDE
-
-
-def test_a_generator_may_run_another_whose_block_is_older():
-    def inner():
-        with no_grad(), scope("inner"):
-            while True:
-                yield state()
-
-    def outer(items):
-        with scope("outer"):
-            yield next(items), state()
-            yield next(items), state()
-
-    items = inner()
-    assert next(items) == (False, ["inner"])
-    assert list(outer(items)) == [((False, ["inner"]), (True, ["outer"]))] * 2
-    assert state() == OUTSIDE
-
-
-@pytest.mark.parametrize("order", [(0, 1, 0, 1), (0, 1, 1, 0)])
-def test_generators_may_leave_their_blocks_in_any_order(order):
-    def generator(name):
-        with no_grad(), scope(name):
-            yield
-
-    items = [generator("a"), generator("b")]
-    for i in order:
+@pytest.mark.parametrize("order", [(0, 1, 0, 1, 0, 1), (0, 1, 1, 0, 1, 0), (0, 1, 1, 1, 0, 0)])
+@pytest.mark.parametrize("finish", [list, lambda generator: generator.close()])
+def test_generators_that_have_finished_leave_nothing_behind_in_whatever_order(order, finish):
+    items = [resting("a"), resting("b")]
+    for i in order[:4]:
         next(items[i], None)
-        assert state() == OUTSIDE
-    assert current.get() is program  # not only in effect: the quick way again
-
-
-def test_a_generator_closed_or_dropped_within_its_block_leaves_nothing_behind():
-    def generator():
-        with no_grad(), scope("inside"):
-            yield
-
-    closed, dropped = generator(), generator()
-    next(closed)
-    next(dropped)
-    closed.close()
-    del dropped
-    assert state() == OUTSIDE
+    for i in order[4:]:
+        finish(items[i])
+    assert current.get() is program
     with scope("after"):
         assert state() == (True, ["after"])
 
 
-def test_a_generator_begun_in_one_thread_may_end_in_another():
-    def generator():
-        with no_grad():
-            yield
+def test_a_dropped_generator_leaves_nothing_behind():
+    items = resting()
+    next(items)
+    del items
+    assert current.get() is program
 
-    items = generator()
+
+def test_to_leave_a_block_is_to_leave_those_of_generators_that_rest_in_it():
+    items = resting()
+    with scope("mine"):
+        assert next(items) == (False, ["mine", "inside"])
+        assert state() == (False, ["mine", "inside"])
+    assert state() == OUTSIDE
+    assert list(items) == [OUTSIDE, OUTSIDE], "it goes on with what its caller has"
+    assert current.get() is program
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        composite(lambda items: list(items)),
+        type("Drain", (nn.Module,), {"forward": lambda self, items: list(items)})(),
+    ],
+    ids=["composite", "module"],
+)
+def test_a_call_ends_in_the_nearest_open_block_if_a_generator_left_one_meanwhile(calls):
+    items = resting()
+    next(items)
+    calls(items)
+    assert current.get() is program
+
+
+def test_a_generator_that_ends_in_another_thread_changes_nothing_there():
+    items = resting()
     next(items)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(lambda: (list(items), state())).result() == ([], OUTSIDE)
+        assert pool.submit(lambda: (list(items), state())).result() == ([OUTSIDE] * 2, OUTSIDE)
+    with scope("mine"):
+        pass
+    assert state() == OUTSIDE, "here it is over with the next block"
+
+
+def test_decorated_generators_keep_their_blocks_to_themselves():
+    @no_grad()
+    def generator(name):
+        yield state()
+        with scope(name):
+            yield state()
+            yield state()
+
+    first, second = generator("first"), generator("second")
+    assert [next(first), state(), next(second), state()] == [QUIET, OUTSIDE] * 2
+    assert next(first) == (False, ["first"])
+    assert next(second) == (False, ["second"])
+    with scope("mine"):
+        assert next(first) == (False, ["first"])
+        assert state() == (True, ["mine"])
+    assert list(first) == []
+    assert next(second) == (False, ["second"])
+    second.close()
+    assert current.get() is program
+
+
+def test_decorators_of_generators_may_be_stacked():
+    @no_grad()
+    @scope("outer")
+    @composite
+    def generator():
+        yield state()
+
+    assert list(generator()) == [(False, ["outer", "generator"])]
+    assert inspect.isgeneratorfunction(generator)
+
+
+def test_decorated_coroutines_may_be_driven_by_hand_in_turn():
+    @types.coroutine
+    def pause():
+        yield
+
+    @no_grad()
+    async def quiet(name):
+        with scope(name):
+            await pause()
+            return state()
+
+    first, second = quiet("first"), quiet("second")
+    first.send(None)
+    second.send(None)
     assert state() == OUTSIDE
+    found = []
+    for coroutine in first, second:
+        with pytest.raises(StopIteration) as stop:
+            coroutine.send(None)
+        found.append(stop.value.value)
+    assert found == [(False, ["first"]), (False, ["second"])]
+    assert inspect.iscoroutinefunction(quiet)
+
+
+def test_a_decorated_asynchronous_generator_gets_what_is_sent_and_thrown():
+    @scope("inside")
+    async def echo():
+        sent = None
+        while True:
+            try:
+                sent = yield sent, state()
+            except KeyError:
+                sent = "caught"
+
+    async def use():
+        items = echo()
+        seen = [await items.asend(None), await items.asend(1), await items.athrow(KeyError())]
+        await items.aclose()
+        return seen, state()
+
+    inside = (True, ["inside"])
+    expected = [(None, inside), (1, inside), ("caught", inside)], OUTSIDE
+    assert asyncio.run(use()) == expected
 
 
 def test_a_context_manager_written_as_a_generator_holds_for_its_block():
@@ -215,6 +264,24 @@ def test_a_block_may_be_entered_in_a_function_and_left_after_it():
     assert state() == QUIET
     quiet.__exit__()
     assert state() == OUTSIDE
+
+
+def test_one_block_may_be_entered_by_two_threads_at_once():
+    quiet, entered, left = no_grad(), threading.Event(), threading.Event()
+
+    def other():
+        with quiet:
+            entered.set()
+            assert left.wait(10)
+            return state()
+
+    with ThreadPoolExecutor(1) as pool:
+        with quiet:
+            result = pool.submit(other)
+            assert entered.wait(10)
+        assert state() == OUTSIDE
+        left.set()
+        assert result.result() == QUIET
 
 
 def test_a_block_is_left_by_an_error_too():

@@ -1,17 +1,20 @@
 """tinygrad_reg: reverse-mode automatic differentiation to read, to use and to look at."""
 
-import numpy as np
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from . import functional, init, nn, optim
 from .anomaly import AnomalyError, detect_anomaly
-from .drawing import Film, draw, draw_backward
+from .blocks import composite, no_grad, scope
 from .errors import StaleValueError
 from .gradient import grad, value_and_grad
 from .memory import save_memory
 from .numerical import gradcheck
 from .random import seed
-from .scope import composite, no_grad, scope
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .drawing import Film, draw, draw_backward
 
 __version__ = "0.1.0"
 
@@ -37,7 +40,14 @@ __all__ = [
     "value_and_grad",
 ]
 
-# A training step frees at its end the memory that the next one takes again.  glibc hands freed
-# memory back to the system above twice the largest block it has seen freed, and faulting it in
-# again costs up to a fifth of a step.  So let it see one large block; nothing is written there.
-np.empty(31 << 20, np.uint8)
+
+def __getattr__(name: str) -> Any:
+    """Load what draws when it is first asked for (PEP 562)."""
+    if name not in ("Film", "draw", "draw_backward", "drawing"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    drawing = import_module(".drawing", __name__)
+    return drawing if name == "drawing" else getattr(drawing, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

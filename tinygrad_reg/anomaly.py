@@ -1,25 +1,26 @@
-"""`detect_anomaly`: who made the first NaN or infinity, forward or backward."""
+"""`detect_anomaly`: which operation made the first NaN or infinity, forward or backward."""
 
 from __future__ import annotations
 
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .memory import in_graph, is_husk
-from .primitives import Array
-from .scope import Block
+from .blocks import observing
+from .graph import Node
+from .memory import is_placeholder
+from .scope import Observer
 
-if TYPE_CHECKING:
-    from .backprop import Node
+PACKAGE = os.path.dirname(__file__) + os.sep
 
-PACKAGE = str(Path(__file__).parent) + os.sep
+# The user's line that computed a node, as (file, number).
+lines: WeakKeyDictionary[Node, tuple[str, int]] = WeakKeyDictionary()
 
 
 class AnomalyError(FloatingPointError):
@@ -28,49 +29,56 @@ class AnomalyError(FloatingPointError):
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """In this block, raise `AnomalyError` at the first NaN or infinity, forward or backward.
+    """In a `with` block, raise `AnomalyError` at the first NaN or infinity, forward or backward.
 
     The error names the operation, its inputs, its scope and the line of your program that called
     it.  For that, every result is searched and every line noted: a training step takes up to twice
-    as long.  A leaf may hold NaN; the first operation that uses it is named, and says that its
-    input had it already.  An infinity put there on purpose counts too: mask with a large number
-    such as -1e9 while you search.  NumPy's own warnings are silent.
+    as long.  A graph that was recorded in the block is still searched when `backward` is called
+    after it.
 
+    A leaf may hold NaN; the first operation that uses it is named, and the error says that its
+    input had it already.  An infinity put there on purpose counts too: mask with a large number
+    such as -1e9 while you search.  NumPy's own warnings are silent in the block.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 0.0], name="x")
     >>> with detect_anomaly():
-    ...     loss = objective(model, x, y)
-    ...     loss.backward()
+    ...     y = np.log(x)
+    Traceback (most recent call last):
+    AnomalyError: log of shape (2,) gave 1 -inf among 2 numbers, the first at (1,)
+    ...
+      input 0 'x': 0 to 1, of shape (2,)
     """
-    with np.errstate(all="ignore"), Block(inspects=True):
+    with np.errstate(all="ignore"), observing(AnomalySearch()):
         yield
 
 
-def inspect_result(out: Node, function: Any, inputs: Sequence[Any]) -> None:
-    """Note where an operation was called, and refuse a result that is not finite."""
-    out.line = users_line()
-    if not is_finite(out._data):
-        raise AnomalyError(
-            f"{function.__name__} of shape {out._data.shape} gave {found(out._data)}\n"
-            f"{origin(out)}\n{listed(inputs)}"
-        )
+class AnomalySearch(Observer):
+    """Raises `AnomalyError` for the first value, gradient, or part of one that is not finite."""
 
+    def computed(self, node: Node, function: Callable[..., Any], inputs: list[Any]) -> None:
+        lines[node] = users_line()
+        if not is_finite(node.value):
+            raise AnomalyError(
+                f"{function.__name__} of shape {node.value.shape} gave {found(node.value)}\n"
+                f"{origin(node)}\n{listed(inputs)}"
+            )
 
-def inspect_gradient(part: Array, x: Node, node: Node, arrived: Array) -> None:
-    """Refuse a gradient that a rule made of a finite one."""
-    if not is_finite(bare(part)):
-        position = next(i for i, y in enumerate(node.inputs) if in_graph(y) is x)
-        raise AnomalyError(
-            f"backward: the gradient of {call(node)} with respect to input {position} has "
-            f"{found(bare(part))}; what arrived was {summary(bare(arrived))}\n"
-            f"{origin(node)}\n{listed(node.inputs)}"
-        )
+    def summed(self, node: Node, g: Any) -> None:
+        if not is_finite(bare(g)):
+            raise AnomalyError(
+                f"backward: the gradient that arrives at {call(node)} has {found(bare(g))}\n"
+                f"{origin(node)}"
+            )
 
-
-def inspect_sum(g: Array, x: Node) -> None:
-    """Refuse a gradient given to `backward`, or a sum of finite ones, that is not finite."""
-    if not is_finite(bare(g)):
-        raise AnomalyError(
-            f"backward: the gradient that arrives at {call(x)} has {found(bare(g))}\n{origin(x)}"
-        )
+    def pulled(self, node: Node, position: int, g: Any, part: Any) -> None:
+        if not is_finite(bare(part)):
+            raise AnomalyError(
+                f"backward: the gradient of {call(node)} with respect to input {position} has "
+                f"{found(bare(part))}; what arrived was {summary(bare(g))}\n"
+                f"{origin(node)}\n{listed(node.inputs)}"
+            )
 
 
 def users_line() -> tuple[str, int]:
@@ -81,35 +89,38 @@ def users_line() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-# --- Words ---------------------------------------------------------------------------------------
+# --- Texts ---------------------------------------------------------------------------------------
 
 
 def call(node: Node) -> str:
+    """What made a node, with its name and shape."""
     name = f" {node.name!r}" if node.name else ""
     what = "the tensor" if node.function is None else node.function.__name__
-    return f"{what}{name} of shape {node._data.shape}"
+    return f"{what}{name} of shape {node.value.shape}"
 
 
 def origin(node: Node) -> str:
-    place = f"  in {node.scope}\n" if node.scope and node.scope.path else ""
-    try:
-        file, number = node.line
-    except AttributeError:
+    """The scopes and the line that a node comes from."""
+    place = f"  in {node.scope}\n" if node.scope.path else ""
+    if node not in lines:
         return f"{place}  it was not computed under detect_anomaly() itself, so its line is unknown"
+    file, number = lines[node]
     return f"{place}  at {file}, line {number}: {linecache.getline(file, number).strip()}"
 
 
 def listed(inputs: Sequence[Any]) -> str:
-    lines = []
+    """The inputs of a call, one in a line."""
+    texts = []
     for i, x in enumerate(inputs):
-        name = f" {x.name!r}" if getattr(x, "name", None) else ""
-        lines.append(f"  input {i}{name}: {summary(bare(x))}")
-    return "\n".join(lines)
+        name = f" {x.name!r}" if isinstance(x, Node) and x.name else ""
+        value = x.value if isinstance(x, Node) else x
+        texts.append(f"  input {i}{name}: {summary(value)}")
+    return "\n".join(texts)
 
 
 def summary(x: Any) -> str:
-    """What numbers an array holds, in a few words."""
-    if is_husk(x):
+    """Which numbers an array holds, in a few words."""
+    if is_placeholder(x):
         return f"not kept under save_memory(), of shape {x.shape}"
     if not is_finite(x):
         return f"already {found(x)}"
@@ -120,6 +131,7 @@ def summary(x: Any) -> str:
 
 
 def found(x: Any) -> str:
+    """How many NaNs and infinities an array holds, and where the first is."""
     x = np.asarray(x)
     kinds = {"nan": np.isnan(x), "inf": x == np.inf, "-inf": x == -np.inf}
     counts = [f"{np.count_nonzero(hits)} {kind}" for kind, hits in kinds.items() if hits.any()]
@@ -130,8 +142,10 @@ def found(x: Any) -> str:
 
 
 def is_finite(x: Any) -> bool:
+    """Tell whether an array holds neither NaN nor infinity."""
     return bool(np.isfinite(x).all())
 
 
 def bare(x: Any) -> Any:
+    """The array of a gradient, which is a tensor if it is recorded."""
     return getattr(x, "_data", x)

@@ -1,15 +1,24 @@
-"""NumPy's array functions for tensors: those that take several, or are no methods in NumPy."""
+"""NumPy's array functions on tensors: those that take several arrays, or are composed.
+
+`np.stack([t, u])` comes here by NEP 18, and so do methods that are composed: `t.var()` calls
+`np.var(t)`.  `functional` has the same functions for arguments that are no tensors yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from . import primitives
-from .errors import from_front, several, sizes
-from .scope import composite
-from .tensor import Axis, Operand, Tensor, apply, array_functions, as_tensor
+from . import errors, primitives
+from .blocks import composite
+from .checks import check_shape
+from .operators import Axis, Operand, count_along
+from .primitives import Shape
+from .protocols import array_functions
+from .settings import check_float, check_list
+from .tensor import Tensor, apply, as_tensor
 
 
 def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
@@ -22,6 +31,49 @@ def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
     return as_tensor(x).transpose(axes)
 
 
+def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
+    """Exchange two axes."""
+    x = as_tensor(x)
+    # Of an array of the shape (0, 1, 2, …) the shape shows where each axis goes.
+    order = shape_after(np.swapaxes, x, range(x.ndim), axis1=axis1, axis2=axis2)
+    return x.transpose(order)
+
+
+def expand_dims(x: Operand, axis: int | tuple[int, ...]) -> Tensor:
+    """Insert an axis of size 1, or several."""
+    x = as_tensor(x)
+    return x.reshape(shape_after(np.expand_dims, x, x.shape, axis=axis))
+
+
+def squeeze(x: Operand, axis: Axis = None) -> Tensor:
+    """Remove axes of size 1: all of them, or those given."""
+    x = as_tensor(x)
+    return x.reshape(shape_after(np.squeeze, x, x.shape, axis=axis))
+
+
+def shape_after(
+    function: Callable[..., Any], x: Tensor, shape: Sequence[int], **options: Any
+) -> Shape:
+    """The shape that a function which moves no number would make of this shape."""
+    try:
+        result: Shape = function(np.broadcast_to(False, tuple(shape)), **options).shape
+    except errors.NUMPY_ERRORS as error:
+        raise errors.explained(error, function, [x], options) from error
+    return result
+
+
+def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
+    """Repeat x along new axes and along axes of size 1."""
+    x, shape = as_tensor(x), check_shape("broadcast_to: shape", shape)
+    pairs = zip(reversed(x.shape), reversed(shape))
+    if x.ndim > len(shape) or not all(size in (1, wanted) for size, wanted in pairs):
+        raise ValueError(
+            f"broadcast_to of shape {x.shape}: to become {shape}, each axis, counted from the "
+            "last, must have that size or size 1, and none can be dropped"
+        )
+    return apply(primitives.broadcast_to, x, shape=shape)
+
+
 def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
     """x where the condition holds, else y, element by element."""
     return apply(np.where, condition, x, y)
@@ -29,7 +81,7 @@ def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
 
 def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
     """Join along an axis that exists; with None, as flat arrays."""
-    arrays = several("concatenate", "arrays to join", arrays)
+    arrays = check_list("concatenate", "arrays to join", arrays)
     if axis is None:
         return concatenate([as_tensor(a).reshape(-1) for a in arrays])
     return apply(primitives.concatenate, *arrays, axis=axis)
@@ -38,37 +90,17 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
 @composite
 def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join along a new axis."""
-    tensors = [as_tensor(a) for a in several("stack", "arrays to join", arrays)]
-    axis = from_front("stack", axis, tensors[0].ndim + 1)
-    return concatenate([expand_dims(t, axis) for t in tensors], axis)
+    arrays = check_list("stack", "arrays to join", arrays)
+    return concatenate([expand_dims(a, axis) for a in arrays], axis)
 
 
-def expand_dims(x: Operand, axis: int) -> Tensor:
-    """Insert an axis of size 1."""
+@composite
+def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
+    """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
     x = as_tensor(x)
-    at = from_front("expand_dims", axis, x.ndim + 1)
-    return x.reshape(*x.shape[:at], 1, *x.shape[at:])
-
-
-def squeeze(x: Operand, axis: Axis = None) -> Tensor:
-    """Remove axes of size 1: all of them, or those given."""
-    x = as_tensor(x)
-    if axis is None:
-        drop = {i for i, n in enumerate(x.shape) if n == 1}
-    else:
-        axes = axis if isinstance(axis, tuple) else (axis,)
-        drop = {from_front("squeeze", a, x.ndim) for a in axes}
-    if any(x.shape[i] != 1 for i in drop):
-        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of size 1")
-    return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in drop))
-
-
-def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
-    """Repeat x along new axes and along axes of size 1."""
-    x, shape = as_tensor(x), sizes("broadcast_to: shape", shape)
-    if len(shape) < x.ndim:
-        raise ValueError(f"broadcast_to: shape {x.shape} has more axes than {shape}")
-    return apply(primitives.broadcast_to, x, shape=shape)
+    squares = (x - x.mean(axis, keepdims=True)) ** 2
+    freedom = count_along(x.shape, axis) - check_float("var: ddof", ddof)
+    return squares.sum(axis, keepdims) / max(freedom, 0.0)
 
 
 def vdot(x: Operand, y: Operand) -> Tensor:
@@ -81,7 +113,7 @@ def vdot(x: Operand, y: Operand) -> Tensor:
 
 def sum_of_squares(*arrays: Operand) -> Tensor:
     """Σ x² over all elements of all arrays: the squared norm, Euclidean or Frobenius."""
-    return apply(primitives.sum_of_squares, *several("sum_of_squares", "arrays", arrays))
+    return apply(primitives.sum_of_squares, *check_list("sum_of_squares", "arrays", arrays))
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:
@@ -97,25 +129,24 @@ def minimum(x: Operand, y: Operand) -> Tensor:
     return apply(np.minimum, x, y)
 
 
-# What np.sum(t), np.where(c, t, u), … call (NEP 18).
 array_functions.update(
     {
         np.sum: Tensor.sum,
         np.mean: Tensor.mean,
-        np.var: Tensor.var,
         np.max: Tensor.max,
         np.amax: Tensor.max,
         np.min: Tensor.min,
         np.amin: Tensor.min,
+        np.var: var,
         np.reshape: reshape,
         np.transpose: transpose,
-        np.swapaxes: Tensor.swapaxes,
-        np.broadcast_to: broadcast_to,
-        np.concatenate: concatenate,
+        np.swapaxes: swapaxes,
         np.expand_dims: expand_dims,
         np.squeeze: squeeze,
+        np.broadcast_to: broadcast_to,
+        np.where: where,
+        np.concatenate: concatenate,
         np.stack: stack,
         np.vdot: vdot,
-        np.where: where,
     }
 )

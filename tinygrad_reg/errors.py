@@ -1,91 +1,20 @@
-"""What is said about wrong calls: the operation, the shapes or values, and the remedy.
-
-A check of one argument is told `what` it is, the operation and the argument ("dropout: p"), and
-returns it in the one type that the rest of the program may count on.
-"""
+"""The texts of errors: the operation, the shapes or values, and the remedy."""
 
 from __future__ import annotations
 
-import operator
 import reprlib
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import inf, nextafter
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from . import primitives
-from .scope import here
+from .primitives import broadcasting
+from .scope import current
 
-# What NumPy raises if a call makes no sense; OverflowError, of numbers that fit into no array.
-COMPLAINTS = TypeError, ValueError, IndexError, MemoryError, OverflowError
-
-# What is said of a range, its least number, and the least above it.
-RANGES = {
-    "finite": (-sys.float_info.max, inf),
-    "finite and above 0": (nextafter(0, 1), inf),
-    "finite and 0 or more": (0.0, inf),
-    "in [0, 1]": (0.0, nextafter(1, 2)),
-    "in [0, 1)": (0.0, 1.0),
-}
-
-
-class StaleValueError(RuntimeError):
-    """A tensor was given new data between an operation that used it and its derivative."""
-
-
-# --- Checks of one argument ----------------------------------------------------------------------
-
-
-def number(what: str, value: Any, allowed: str = "finite") -> float:
-    """A Python float, for a NumPy float would turn float32 into float64."""
-    least, above = RANGES[allowed]
-    if type(value) is float and least <= value < above:
-        return value
-    if type(value) is np.ndarray and value.ndim == 0:
-        value = value.item()
-    if not isinstance(value, Real):
-        raise TypeError(f"{what} must be a number, not {shown(value)}")
-    try:
-        x = float(value)
-    except OverflowError:
-        x = inf
-    if not least <= x < above:
-        raise ValueError(f"{what} must be {allowed}, not {shown(value)}")
-    return x
-
-
-def whole(what: str, value: Any, least: int | None = None) -> int:
-    try:
-        n = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{what} must be a whole number, not {shown(value)}") from None
-    if least is not None and n < least:
-        raise ValueError(f"{what} must be {least} or more, not {n}")
-    return n
-
-
-def flag(what: str, value: Any) -> bool:
-    if value is True or value is False:
-        return value
-    if isinstance(value, (int, np.bool_)) and value in (0, 1):
-        return bool(value)
-    raise TypeError(f"{what} must be True or False, not {shown(value)}")
-
-
-def one_of(what: str, value: Any, choices: tuple[str, ...]) -> None:
-    if not (isinstance(value, str) and value in choices):
-        listed = " or ".join(f'"{choice}"' for choice in choices)
-        raise ValueError(f"{what} must be {listed}, not {shown(value)}")
-
-
-def refuse_uncallable(what: str, value: Any) -> None:
-    if not callable(value):
-        raise TypeError(f"{what} must be a function, not {shown(value)}")
-
+# What NumPy raises if a call makes no sense; OverflowError for numbers that fit into no array.
+NUMPY_ERRORS = TypeError, ValueError, IndexError, MemoryError, OverflowError
 
 NO_GRADIENT = (
     "no gradient flows into this tensor: nothing it was computed from has requires_grad=True, or "
@@ -93,77 +22,110 @@ NO_GRADIENT = (
 )
 
 
-def several(name: str, what: str, values: Iterable[Any]) -> list[Any]:
-    """A list with something in it."""
-    try:
-        iterator = iter(values)
-    except TypeError:
-        raise TypeError(f"{name}: {what} must come in a list, not as {shown(values)}") from None
-    found = list(iterator)
-    if not found:
-        raise ValueError(f"{name}: there are no {what}")
-    return found
+class StaleValueError(RuntimeError):
+    """A tensor was given new data between an operation that used it and its derivative."""
 
 
-def sizes(what: str, shape: Any) -> tuple[int, ...]:
-    """A shape: several whole numbers, or one."""
-    try:
-        return tuple(map(operator.index, shape if np.iterable(shape) else (shape,)))
-    except TypeError:
-        raise TypeError(f"{what} must be whole numbers, not {shown(shape)}") from None
+# --- Errors of NumPy, with what was called -------------------------------------------------------
 
 
-def float_type(what: str, dtype: Any) -> np.dtype[Any]:
-    found = None
-    if dtype is not None:  # of which NumPy makes float64
-        with suppress(TypeError, ValueError):
-            found = np.dtype(dtype)
-    if isinstance(found, np.dtype) and found.kind == "f":
-        return found
-    raise TypeError(f"{what} must be a float type, e.g. np.float32, not {found or shown(dtype)}")
-
-
-def new_array(what: str, data: Any) -> primitives.Array:
-    """A new NumPy array."""
-    if type(data) is not np.ndarray:
-        kinds = {type(data), *map(type, data)} if isinstance(data, (list, tuple)) else {type(data)}
-        if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
-            raise TypeError(
-                f"{what} must not be masked, or its mask is lost; use .filled(value){inside()}"
-            )
-    try:
-        return np.array(data)
-    except (*COMPLAINTS, RuntimeError) as error:
-        raise retold(error, f"{what}: no array can be made of this") from error
-
-
-def numbers(what: str, data: Any) -> primitives.Array:
-    """A new array of real numbers or booleans."""
-    array = new_array(what, data)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{what} must be real numbers or booleans, not {type(data).__name__} of dtype "
-            f"{array.dtype}{inside()}"
+def explained(
+    error: Exception, function: Callable[..., Any], values: Sequence[Any], metadata: dict[str, Any]
+) -> Exception:
+    """An error of NumPy about a call, with the function, the shapes and the remedy."""
+    shapes = [shape_of(value) for value in values]
+    name, listed = function.__name__, " and ".join(map(str, shapes))
+    if function is np.matmul and isinstance(error, ValueError):
+        return ValueError(
+            f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
+            "the last but one of the second (or its only one), and axes before must broadcast"
+            f"{in_scope()}"
         )
-    return array
-
-
-def from_front(name: str, axis: int, ndim: int) -> int:
-    """An axis counted from the front."""
-    axis = whole(f"{name}: an axis", axis)
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(
-            f"{name}: axis {axis} does not exist with {ndim} dimensions{inside()}"
+    if function in broadcasting and not metadata and not broadcast_together(shapes):
+        return ValueError(
+            f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
+            f"equal or 1; reshape one of them, e.g. t.reshape(-1, 1){in_scope()}"
         )
-    return axis % ndim
+    details = "".join(f", {key}={shown(value)}" for key, value in metadata.items())
+    return rephrased(error, f"{name} of shape {listed}{details}")
 
 
-def refuse_gradient_of(dtype: Any) -> None:
-    if dtype.kind != "f":
-        raise TypeError(
-            f"requires_grad: only floats have gradients, this tensor is {dtype}; "
-            "make it of floats, e.g. Tensor([1.0, 2.0]) or data.astype(np.float32)"
-        )
+def rephrased(error: Exception, what: str) -> Exception:
+    """An error of NumPy with what it is about in front, and where that was called."""
+    kinds = np.exceptions.AxisError, IndexError, TypeError, MemoryError
+    kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
+    return kind(f"{what}: {error}{in_scope()}")
+
+
+def shape_of(value: Any) -> Any:
+    """The shape of whatever NumPy takes for an array; () for a ragged list."""
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        with suppress(ValueError):
+            shape = np.shape(value)
+    return shape or ()
+
+
+def broadcast_together(shapes: Sequence[Any]) -> bool:
+    """Tell whether shapes broadcast against each other."""
+    with suppress(ValueError):
+        np.broadcast_shapes(*shapes)
+        return True
+    return False
+
+
+# --- Errors of our own ---------------------------------------------------------------------------
+
+
+def lost_gradient(what: str) -> TypeError:
+    """A conversion would end the graph without a word."""
+    return TypeError(
+        f"{what}: this tensor would lose its gradient; if that is meant, write .item() for a "
+        "number, .numpy() for an array, or .detach() for a tensor without graph; otherwise use "
+        "functions that work on tensors, e.g. np.sqrt(t) for math.sqrt(t)"
+    )
+
+
+def stale(x: Any, function: Any) -> StaleValueError:
+    """The value of a node has been replaced since a function was called with it."""
+    name = f" {x.name!r}" if x.name else ""
+    return StaleValueError(
+        f"backward needs the value that the tensor{name} of shape {x.value.shape} had in "
+        f"{function.__name__}, but its data has been replaced since; call backward before "
+        "changing it, or compute the result again"
+    )
+
+
+def wrong_rule(function: Any, shape: Any, expected: Any) -> AssertionError:
+    """A derivative rule gave a gradient of another shape than its argument has."""
+    return AssertionError(
+        f"a rule of {function.__name__} gave a gradient of shape {shape} for an argument of shape "
+        f"{expected}; mend it in primitives.py"
+    )
+
+
+def no_single_derivative(shape: Any) -> ValueError:
+    """`backward` of several elements was given no gradient."""
+    return ValueError(
+        f"backward: a tensor of shape {shape} has no single derivative; reduce it first, as in "
+        "t.sum().backward(), or pass the gradient that arrives, t.backward(gradient) of shape "
+        f"{shape}"
+    )
+
+
+def no_rule(function: Any) -> TypeError:
+    """A function of NumPy is not in the table."""
+    return TypeError(
+        f"np.{function.__name__} has no derivative rule, so it does not work on tensors; the "
+        "functions that do are in tinygrad_reg/primitives.py, where one line adds another; "
+        "without gradient, use it on t.numpy()"
+    )
+
+
+def not_supported(name: str, kwargs: dict[str, Any], reason: str = "") -> TypeError:
+    """A function of NumPy was called in a way that tensors do not know."""
+    keywords = f" with {', '.join(kwargs)}=" if kwargs else ""
+    return TypeError(f"np.{name}{keywords} is not supported on tensors{reason}")
 
 
 # --- Words ---------------------------------------------------------------------------------------
@@ -180,64 +142,7 @@ def shown(value: Any) -> str:
     return type(value).__name__
 
 
-def inside() -> str:
-    """Where in the program: the scopes around a call."""
-    scopes = str(here())
+def in_scope() -> str:
+    """Where in the program: the scopes around a call, " (in Linear/linear)"."""
+    scopes = str(current.get())
     return f" (in {scopes})" if scopes else ""
-
-
-def keywords(kwargs: dict[str, Any]) -> str:
-    return f" with {', '.join(kwargs)}=" if kwargs else ""
-
-
-def no_rule(function: Callable[..., Any]) -> TypeError:
-    return TypeError(
-        f"np.{function.__name__} has no derivative rule, so it does not work on tensors; the "
-        "functions that do are in tinygrad_reg/primitives.py, where one line adds another; "
-        "without gradient, use it on t.numpy()"
-    )
-
-
-def retold(error: Exception, what: str) -> Exception:
-    """A complaint with what it is about in front, and where that was called."""
-    kinds = np.exceptions.AxisError, IndexError, TypeError, MemoryError
-    kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
-    return kind(f"{what}: {error}{inside()}")
-
-
-def explained(
-    error: Exception, function: Callable[..., Any], values: Sequence[Any], metadata: dict[str, Any]
-) -> Exception:
-    """NumPy's complaint about a call, with what was called on what."""
-    shapes = [shape_of(value) for value in values]
-    name = function.__name__
-    listed = " and ".join(map(str, shapes))
-    if function is np.matmul and isinstance(error, ValueError):
-        return ValueError(
-            f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
-            "the last but one of the second (or its only one), and axes before must broadcast"
-            f"{inside()}"
-        )
-    elementwise = function in primitives.broadcasting and not metadata
-    if elementwise and isinstance(error, ValueError) and not fit_together(shapes):
-        return ValueError(
-            f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
-            f"equal or 1; reshape one of them, e.g. t.reshape(-1, 1){inside()}"
-        )
-    details = "".join(f", {key}={shown(value)}" for key, value in metadata.items())
-    return retold(error, f"{name} of shape {listed}{details}")
-
-
-def shape_of(value: Any) -> tuple[int, ...]:
-    try:
-        return np.shape(value)
-    except ValueError:  # a ragged list, of which the complaint is
-        return ()
-
-
-def fit_together(shapes: Sequence[tuple[int, ...]]) -> bool:
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        return False
-    return True

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .errors import COMPLAINTS, float_type, retold, sizes
+from .checks import check_dtype, check_shape
+from .errors import NUMPY_ERRORS, rephrased
 from .random import generator
 
 __all__ = ["Initializer", "he_normal", "lecun_normal", "xavier_uniform", "zeros"]
@@ -40,14 +41,14 @@ def initializer(draw: Callable[[Shape, np.random.Generator, Float], Array]) -> I
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> Array:
-        shape = sizes(f"{name}: shape", shape)
+        shape = check_shape(f"{name}: shape", shape)
         if not shape or min(shape) < 1:
             raise ValueError(f"{name}: shape must be (fan_in, fan_out), not {shape}")
-        rng, dtype = generator(rng), float_type(f"{name}: dtype", dtype)
+        rng, dtype = generator(rng), check_dtype(f"{name}: dtype", dtype, "f")
         try:
             return draw(shape, rng, dtype)
-        except COMPLAINTS as error:
-            raise retold(error, f"{name} of shape {shape}") from error
+        except NUMPY_ERRORS as error:
+            raise rephrased(error, f"{name} of shape {shape}") from error
 
     checked.__name__, checked.__qualname__, checked.__doc__ = name, name, draw.__doc__
     return checked

@@ -1,28 +1,26 @@
 """`save_memory`: graphs that hold no more than the reverse sweep will read.
 
-A recorded tensor keeps what it was computed from, so that the graph can be drawn, differentiated
+A recorded node keeps what it was computed from, so that the graph can be drawn, differentiated
 again, and to any order.  One reverse sweep needs less: of x * y it reads both arrays, of exp(x) the
-result, of x + y nothing.  Which arrays a derivative rule reads stands in the rule, and is looked up
-there.  So under `save_memory` a result is two objects: the tensor, which holds its array and goes
-when nobody wants it, and a node behind it, which holds what rules read and stays in the graph.
+result, of x + y nothing.  What a derivative rule reads is found by running it once on symbols,
+which note what is done to them (`symbols.py`).  All other arrays are let go: then an intermediate
+result is freed when nothing in the program refers to it, while its node stays in the graph.
 """
 
 from __future__ import annotations
 
-import dis
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from inspect import CO_VARARGS
-from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .blocks import Block, observing
+from .graph import Node
 from .primitives import Array, Rule
-from .scope import Block, Scope
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from .scope import Observer
+from .symbols import Symbol, spelled
+from .tensor import Tensor
 
 
 def save_memory() -> Block:
@@ -32,125 +30,111 @@ def save_memory() -> Block:
     reads it, and what rules read is freed as `backward` passes it.  Gradients are the same, bit for
     bit.  Such a graph can't be drawn, nor differentiated twice or to a higher order: RuntimeError.
 
-    It pays where layers and mini-batches are large; a small step takes longer.  Works as a context
-    manager around the forward pass and as a decorator, like `no_grad`.  Under `detect_anomaly`
-    everything is recorded all the same.
+    It pays where layers and mini-batches are large; a small step takes longer.  A context manager
+    around the forward pass, and a decorator, like `no_grad`.  Where another observer watches, as
+    under `detect_anomaly`, everything is kept, for it may want to look.
 
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> with save_memory():
-    ...     loss = F.cross_entropy(model(x), y)
+    ...     loss = (x.exp() * x).sum()
     >>> loss.backward()
+    >>> loss.backward()
+    Traceback (most recent call last):
+    RuntimeError: the graph behind this result of sum was recorded under save_memory(), …
     """
-    return Block(keeps=False)
+    return observing(saver)
 
 
-class SlimNode:
-    """What the reverse sweep needs of a result (see `backprop.Node`), without its tensor."""
+class MemorySaver(Observer):
+    """Lets go of arrays that no derivative rule reads, and of a node when a sweep has passed it."""
 
-    __slots__ = (
-        "_data", "edges", "function", "inputs", "line", "metadata", "name", "number", "scope",
-        "values",
-    )  # fmt: skip
+    def computed(self, node: Node, function: Callable[..., Any], inputs: list[Any]) -> None:
+        if is_slim(node):
+            read = arrays_read(node)
+            values = [node.value, *node.values]
+            node.value, *node.values = (
+                x if i in read else placeholder(x) for i, x in enumerate(values)
+            )
 
-    line: tuple[str, int]
+    def summed(self, node: Node, g: Any) -> None:
+        recorded = isinstance(g, Tensor)
+        if is_slim(node) and (recorded or not node.edges):
+            raise refusal(node)
 
-    def __init__(self, result: Tensor) -> None:
-        read: set[int] = set()
-        for _, rule in result.edges:
-            read |= positions_read(rule, len(result.values))
-        self._data = result._data if 0 in read else husk(result._data)
-        self.values: Sequence[Any] = [
-            x if i in read else husk(x) for i, x in enumerate(result.values, start=1)
-        ]
-        self.inputs: Sequence[Any] = [in_graph(x) for x in result.inputs]
-        self.edges: Sequence[tuple[Any, Rule]] = result.edges
-        self.function: Any = result.function
-        self.metadata: dict[str, Any] = result.metadata
-        self.number = result.number
-        self.scope: Scope | None = result.scope
-        self.name = result.name
-
-    def release(self) -> None:
-        """Let go of what came before: this node has had its turn in a sweep."""
-        self.inputs = self.values = self.edges = Forgotten(self)
+    def passed(self, node: Node) -> None:
+        if is_slim(node):
+            node.inputs = node.values = node.edges = ()
 
 
-class Forgotten(Sequence[Any]):
-    """In the place of inputs and edges that are not there: to ask for them is an error."""
-
-    def __init__(self, node: SlimNode) -> None:
-        self.operation = node.function.__name__
-
-    def __getitem__(self, _: Any) -> Any:
-        raise refusal(self.operation)
-
-    def __len__(self) -> int:
-        raise refusal(self.operation)
+saver = MemorySaver()
 
 
-def refusal(operation: str) -> RuntimeError:
+def is_slim(node: Node) -> bool:
+    """Tell whether a node keeps no more than one reverse sweep reads."""
+    return node.function is not None and node.scope.observers == (saver,)
+
+
+def refusal(node: Node) -> RuntimeError:
+    """The error for asking more of a graph than was kept."""
+    name = getattr(node.function, "__name__", "")
     return RuntimeError(
-        f"the graph behind this result of {operation} was recorded under "
-        "save_memory(), for one backward() and nothing else; to draw it, or to differentiate it "
-        "twice or to a higher order, record it outside of that"
+        f"the graph behind this result of {name} was recorded under save_memory(), for one "
+        "backward() and nothing else; to draw it, or to differentiate it twice or to a higher "
+        "order, record it outside of that"
     )
-
-
-def slim_down(result: Tensor) -> None:
-    """Leave all that a recorded result remembers to a node behind it."""
-    result.node = node = SlimNode(result)
-    result.inputs = result.values = result.edges = Forgotten(node)
-    result.metadata = {}
-
-
-def in_graph(x: Any) -> Any:
-    """What stands for an operand in graphs: itself, but for results of `save_memory`."""
-    node = getattr(x, "node", None)
-    return x if node is None else node
 
 
 # --- What rules read -----------------------------------------------------------------------------
 
-
-def positions_read(rule: Rule, count: int) -> frozenset[int]:
-    """Of which arrays a rule reads the numbers: 0 is the result, 1, 2, … are `count` arguments."""
-    code = getattr(getattr(rule, "func", rule), "__code__", None)
-    if code is None:
-        return frozenset(range(count + 1))
-    bound = len(getattr(rule, "args", ()))  # of a variadic rule the position comes first, filled in
-    return positions_in(code, bound + 1, count)  # then g
+MOST_KNOWN = 4096
+known: dict[Any, frozenset[int]] = {}
 
 
-@lru_cache(maxsize=1024)
-def positions_in(code: CodeType, skipped: int, count: int) -> frozenset[int]:
-    """The same of its code, whose first parameters are to be skipped."""
-    names = list(code.co_varnames[skipped : code.co_argcount])
-    if code.co_flags & CO_VARARGS:
-        names += [code.co_varnames[code.co_argcount + code.co_kwonlyargcount]] * (count + 1)
-    read = names_read(code)
-    return frozenset(i for i, name in enumerate(names[: count + 1]) if name in read)
+def arrays_read(node: Node) -> frozenset[int]:
+    """The arrays of which its rules read the numbers: 0 is the result, 1, 2, … the arguments."""
+    shapes = tuple(getattr(x, "shape", type(x)) for x in node.values)
+    details = tuple((key, spelled(value)) for key, value in node.metadata.items())
+    read: frozenset[int] = frozenset()
+    for _, rule in node.edges:
+        key = getattr(rule, "func", rule), getattr(rule, "args", ()), shapes, details
+        if key not in known:
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            known[key] = read_by(rule, node)
+        read |= known[key]
+    return read
 
 
-def names_read(code: CodeType) -> frozenset[str]:
-    """The names that a function uses for more than their shape or type."""
-    found: set[str] = set()
-    instructions = list(dis.get_instructions(code))
-    for instruction, following in zip(instructions, [*instructions[1:], None]):
-        names = instruction.argval
-        names = names if isinstance(names, tuple) else (names,)  # some load two at once
-        if following is not None and following.opname == "LOAD_ATTR":
-            names = names[: -1 if following.argval in ("shape", "ndim", "dtype") else None]
-        found.update(name for name in names if isinstance(name, str))
-    return frozenset(found)
+def read_by(rule: Rule, node: Node) -> frozenset[int]:
+    """The same for one rule: what stands in the formula that it gives for symbols."""
+    arrays = [node.value, *node.values]
+    names = [f"<{i}>" for i in range(len(arrays))]
+    symbols = [
+        Symbol(name, x.shape, x.dtype) if hasattr(x, "shape") else x
+        for name, x in zip(names, arrays)
+    ]
+    g = Symbol("g", node.value.shape, node.value.dtype)
+    try:
+        text = rule(g, *symbols, **node.metadata).text
+    except Exception:  # a rule may do what symbols cannot follow
+        return frozenset(range(len(arrays)))
+    return frozenset(i for i, name in enumerate(names) if name in text)
 
 
-def husk(array: Array) -> Array:
-    """An array of the same shape and type that takes no memory: one NaN, seen from everywhere."""
+# --- Placeholders --------------------------------------------------------------------------------
+
+
+def placeholder(array: Array) -> Array:
+    """An array of the same shape and type in no memory: one NaN, seen from everywhere."""
     if type(array) is not np.ndarray or array.dtype.kind != "f":
         return array
     return np.ndarray(array.shape, array.dtype, nan(array.dtype), strides=(0,) * array.ndim)
 
 
-def is_husk(x: Any) -> bool:
+def is_placeholder(x: Any) -> bool:
+    """Tell whether an array has been let go."""
     return type(x) is np.ndarray and x.dtype.kind == "f" and x.base is nan(x.dtype)
 
 

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 
 from . import functional as F
 from . import init
-from .errors import (
-    flag,
-    float_type,
-    new_array,
-    number,
-    one_of,
-    refuse_uncallable,
-    retold,
-    shown,
-    whole,
-)
+from .checks import check_bool, check_dtype, new_array
+from .errors import rephrased, shown
+from .graph import Node
+from .operators import Operand
 from .random import generator
-from .scope import Scope, current, enclosed
-from .tensor import Operand, Tensor, as_tensor
+from .scope import Scope, current, nearest_open
+from .settings import check_callable, check_choice, check_float, check_int
+from .tensor import Tensor, as_tensor
 
 __all__ = [
     "BatchNorm1d",
@@ -47,8 +42,11 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
+    nodes: ClassVar[WeakSet[Node]] = WeakSet()  # of all parameters, so that pictures know them
+
     def __init__(self, data: Operand, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, requires_grad, name)
+        Parameter.nodes.add(self.node)
 
 
 class Module:
@@ -70,13 +68,15 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        name, mode, outside = type(self).__name__, self.training, current.get()
-        scope = Scope(name, outside, mode) if outside.hold is None else enclosed(name, mode)
-        token = current.set(scope)
+        outside = current.get()
+        token = current.set(Scope(type(self).__name__, outside, self.training))
         try:
             return self.forward(*args, **kwargs)
         finally:
-            current.reset(token)
+            if outside.left:
+                current.set(nearest_open(outside))
+            else:
+                current.reset(token)
 
     # --- What is inside --------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Module:
 
     def train(self: M, mode: bool = True) -> M:
         """Dropout drops and batch norm uses mini-batch statistics; mode=False is `eval`."""
-        mode = flag(f"{type(self).__name__}.train: mode", mode)
+        mode = check_bool(f"{type(self).__name__}.train: mode", mode)
         list(self.named_modules())  # refuses a module in itself before anything has changed
         self.training = mode
         for _, module in self.children():
@@ -148,7 +148,7 @@ class Module:
 
     def astype(self: M, dtype: npt.DTypeLike) -> M:
         """Turn all parameters and buffers into another float type, and forget gradients."""
-        dtype = float_type(f"{type(self).__name__}.astype: dtype", dtype)
+        dtype = check_dtype(f"{type(self).__name__}.astype: dtype", dtype, "f")
         arrays = {tensor: tensor._data.astype(dtype) for _, tensor in self.named_tensors()}
         for tensor, array in arrays.items():
             tensor.replace(array)
@@ -237,7 +237,7 @@ class Sequential(Module):
         try:
             return self.modules[i]
         except (TypeError, IndexError) as error:
-            raise retold(error, f"Sequential[{shown(i)}] of {len(self)} modules") from error
+            raise rephrased(error, f"Sequential[{shown(i)}] of {len(self)} modules") from error
 
 
 class Linear(Module):
@@ -257,10 +257,10 @@ class Linear(Module):
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.in_features = whole("Linear: in_features", in_features, least=1)
-        self.out_features = whole("Linear: out_features", out_features, least=1)
-        bias, dtype = flag("Linear: bias", bias), float_type("Linear: dtype", dtype)
-        refuse_uncallable("Linear: init", init)
+        self.in_features = check_int("Linear: in_features", in_features, least=1)
+        self.out_features = check_int("Linear: out_features", out_features, least=1)
+        bias, dtype = check_bool("Linear: bias", bias), check_dtype("Linear: dtype", dtype, "f")
+        check_callable("Linear: init", init)
         shape = self.in_features, self.out_features
         weight = as_tensor(init(shape, rng=rng, dtype=dtype))
         if weight.shape != shape:
@@ -289,7 +289,7 @@ class DropConnectLinear(Linear):
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.p = number("DropConnectLinear: p", p, "in [0, 1)")  # before init draws numbers
+        self.p = check_float("DropConnectLinear: p", p, "in [0, 1)")  # before init draws numbers
         self.rng = rng
         super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
 
@@ -317,10 +317,13 @@ class BatchNorm1d(Module):
         *,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.num_features = whole("BatchNorm1d: num_features", num_features, least=1)
-        self.eps = number("BatchNorm1d: eps", eps, "finite and 0 or more")
-        self.momentum = number("BatchNorm1d: momentum", momentum, "in [0, 1]")
-        affine, dtype = flag("BatchNorm1d: affine", affine), float_type("BatchNorm1d: dtype", dtype)
+        self.num_features = check_int("BatchNorm1d: num_features", num_features, least=1)
+        self.eps = check_float("BatchNorm1d: eps", eps, "finite and 0 or more")
+        self.momentum = check_float("BatchNorm1d: momentum", momentum, "in [0, 1]")
+        affine, dtype = (
+            check_bool("BatchNorm1d: affine", affine),
+            check_dtype("BatchNorm1d: dtype", dtype, "f"),
+        )
         zeros = init.zeros((self.num_features,), dtype=dtype)
         self.weight = Parameter(zeros + 1, name="weight") if affine else None
         self.bias = Parameter(zeros, name="bias") if affine else None
@@ -353,8 +356,8 @@ class Dropout(Module):
         *,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.p = number("Dropout: p", p, "in [0, 1)")
-        one_of("Dropout: mode", mode, F.MODES)
+        self.p = check_float("Dropout: p", p, "in [0, 1)")
+        check_choice("Dropout: mode", mode, F.MODES)
         self.mode: F.Mode = mode
         self.rng = None if rng is None else generator(rng)
 

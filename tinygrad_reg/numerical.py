@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import number, numbers, refuse_uncallable, several, whole
+from .blocks import Block
+from .checks import new_numeric_array
+from .operators import Operand
 from .random import generator
-from .scope import Block
-from .tensor import Operand, Tensor, constant, gradients
+from .settings import check_callable, check_float, check_int, check_list
+from .tensor import Recorder, Tensor, constant, gradients
 
 DIRECTIONS = 3  # one could by bad luck be nearly orthogonal to an error
 
@@ -69,13 +71,13 @@ def gradcheck(
 
     >>> gradcheck(lambda x, y: (x @ y).tanh(), [np.ones((2, 3)), np.ones((3, 4))])
     """
-    order = whole("gradcheck: order", order, least=1)
-    eps = number("gradcheck: eps", eps, "finite and above 0")
-    rtol = number("gradcheck: rtol", rtol, "finite and 0 or more")
-    atol = number("gradcheck: atol", atol, "finite and 0 or more")
+    order = check_int("gradcheck: order", order, least=1)
+    eps = check_float("gradcheck: eps", eps, "finite and above 0")
+    rtol = check_float("gradcheck: rtol", rtol, "finite and 0 or more")
+    atol = check_float("gradcheck: atol", atol, "finite and 0 or more")
     rng = generator(np.random.default_rng(0) if rng is None else rng)
     listed: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    arguments = [Argument.of(x, i) for i, x in enumerate(several("gradcheck", "inputs", listed))]
+    arguments = [Argument.of(x, i) for i, x in enumerate(check_list("gradcheck", "inputs", listed))]
     function = checked(f)
     with Block(records=True), np.errstate(invalid="ignore"):  # infinite gradients are reported, too
         refuse_randomness(function, arguments)
@@ -99,7 +101,11 @@ class Argument(NamedTuple):
     @classmethod
     def of(cls, x: Operand, position: int) -> Argument:
         name = f" ({x.name!r})" if isinstance(x, Tensor) and x.name else ""
-        data = x.numpy() if isinstance(x, Tensor) else numbers(f"gradcheck: input {position}", x)
+        data = (
+            x.numpy()
+            if isinstance(x, Tensor)
+            else new_numeric_array(f"gradcheck: input {position}", x)
+        )
         if data.dtype != np.float64:
             raise TypeError(
                 f"gradcheck: input {position}{name} is {data.dtype}, but must be float64: a "
@@ -178,9 +184,11 @@ def vector_jacobian(
     Nobody's `.grad` is touched: f may well look at parameters of a model.
     """
     totals = [constant(np.zeros(leaf.shape)) for leaf in leaves]
+    nodes = [leaf.node for leaf in leaves]
     for result, u in zip(results, arriving):
-        found = gradients(result, u, set(leaves).__contains__, create_graph)
-        totals = [t + found[x] if x in found else t for t, x in zip(totals, leaves)]
+        lift = Recorder() if create_graph else None
+        found = gradients(result, u, nodes, lift)
+        totals = [t + found[x] if x in found else t for t, x in zip(totals, nodes)]
     return totals
 
 
@@ -196,7 +204,7 @@ def pulled_back(function: Functions, n: int) -> Functions:
 
 def checked(f: Callable[..., Tensor]) -> Functions:
     """f with a list of one result, which is a tensor of float64."""
-    refuse_uncallable("gradcheck: f", f)
+    check_callable("gradcheck: f", f)
 
     def function(*arguments: Tensor) -> list[Tensor]:
         result: Any = f(*arguments)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import flag, number, several, shown, whole
+from .checks import check_bool
+from .errors import shown
+from .settings import check_float, check_int, check_list
 from .tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "CosineAnnealingLR", "Optimizer", "StepLR"]
@@ -46,7 +48,7 @@ class Optimizer(Stateful):
     outside = "parameters"
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
-        parameters = several("optimizer", "parameters to train", parameters)
+        parameters = check_list("optimizer", "parameters to train", parameters)
         for p in parameters:
             if not (isinstance(p, Tensor) and p.requires_grad and p.is_leaf):
                 raise TypeError(
@@ -59,14 +61,15 @@ class Optimizer(Stateful):
     def zero_grad(self) -> None:
         """Forget all gradients: the next backward starts from None again."""
         for p in self.parameters:
-            p._grad = None
+            p.node.grad = None
 
     def step(self) -> None:
         """One step along the gradients now in `.grad`."""
         for i, p in enumerate(self.parameters):
-            if p._grad is not None:
+            g = p.node.grad
+            if g is not None:
                 array = p._data
-                update = self.update(i, array, p._grad._data)
+                update = self.update(i, array, g._data if isinstance(g, Tensor) else g)
                 # Where it can, the memory of the update serves for the result.
                 new = np.subtract(array, update, update) if array.ndim else array - update
                 p.replace(new if new.dtype is array.dtype else new.astype(array.dtype))
@@ -109,7 +112,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = below_one("momentum", momentum)
-        self.nesterov = flag("SGD: nesterov", nesterov)
+        self.nesterov = check_bool("SGD: nesterov", nesterov)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
         self.velocity = self.zeros() if momentum else []
@@ -222,7 +225,7 @@ class CosineAnnealingLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:  # noqa: N803
         super().__init__(optimizer)
-        self.T_max = whole("CosineAnnealingLR: T_max", T_max, least=1)
+        self.T_max = check_int("CosineAnnealingLR: T_max", T_max, least=1)
         self.eta_min = at_least_zero("eta_min", eta_min)
 
     def rate(self) -> float:
@@ -235,7 +238,7 @@ class StepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
-        self.step_size = whole("StepLR: step_size", step_size, least=1)
+        self.step_size = check_int("StepLR: step_size", step_size, least=1)
         self.gamma = at_least_zero("gamma", gamma)
 
     def rate(self) -> float:
@@ -243,11 +246,11 @@ class StepLR(Schedule):
 
 
 def at_least_zero(name: str, value: float) -> float:
-    return number(f"optimizer: {name}", value, "finite and 0 or more")
+    return check_float(f"optimizer: {name}", value, "finite and 0 or more")
 
 
 def below_one(name: str, value: float) -> float:
-    return number(f"optimizer: {name}", value, "in [0, 1)")
+    return check_float(f"optimizer: {name}", value, "in [0, 1)")
 
 
 def fitted(what: str, own: Any, new: Any) -> Any:

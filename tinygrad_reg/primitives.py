@@ -5,15 +5,17 @@ the gradient with respect to this argument?  It is called as
 
     rule(g, out, *arguments, **metadata)
 
-where `out` is the result, arrays are positional and metadata (axis, shape, …) is by keyword.
+where `out` is the result, arrays are positional and metadata (axis, shape, …) is by keyword.  For
+multiplication the two rules are the product rule:
+
+    elementwise(np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x)
 
 Rules are ordinary array code, so they run on whatever array they are given: on NumPy arrays during
 `backward`, on tensors when the gradient itself is to be differentiated or drawn, on any other array
 type that implements NumPy's protocols.  For that the table must be closed: a rule uses only what
 stands in the table itself, array methods that lead there (`.sum`, `.reshape`, `.T`, …) and
-comparisons, which give bare boolean arrays.  Never a NumPy float in a rule (`np.sqrt(2)`), it would
-turn float32 into float64; Python numbers are weak and keep the type.  This file knows no Tensor: a
-function here that is not NumPy's hands tensors over to their `apply`, so that the call is recorded.
+comparisons, which give bare boolean arrays.  A rule uses no NumPy float (`np.sqrt(2)`), which would
+turn float32 into float64; Python numbers are weak and keep the type.
 
 Where a function has a kink, the table takes a convention:
 
@@ -31,7 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from itertools import accumulate, count
 from typing import Any
 
@@ -59,7 +61,7 @@ broadcasting: set[Callable[..., Array]] = set()
 
 
 def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
-    """Enter a function that broadcasts its arguments against each other."""
+    """Enter a function that broadcasts its arguments; `sum_to` is applied to what rules give."""
     table[function] = rules
     broadcasting.add(function)
 
@@ -72,6 +74,21 @@ def structural(function: Callable[..., Array], *rules: Rule | None) -> None:
 def variadic(function: Callable[..., Array], rule: Rule) -> None:
     """Enter a function of any number of arrays: its rule is told first which one is meant."""
     table[function] = EachPosition(rule)
+
+
+def overridable(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Decorate a function of this file that rules call: a tensor takes the call over, to record it.
+
+    NumPy's own functions do this by NumPy's protocols (NEP 13 and 18).  Here an array that wants to
+    know of calls has a method `apply(function, *arrays, **metadata)`.
+    """
+
+    @wraps(function)
+    def call(x: Array, **metadata: Any) -> Array:
+        apply = None if type(x) is np.ndarray else getattr(x, "apply", None)
+        return function(x, **metadata) if apply is None else apply(call, x, **metadata)
+
+    return call
 
 
 # --- Arithmetic ----------------------------------------------------------------------------------
@@ -114,23 +131,31 @@ elementwise(np.where,    None,
 # fmt: on
 
 
+def is_number(x: Array) -> bool:
+    """Tell whether x is a Python number; a NumPy scalar counts as an array of shape ().
+
+    `isinstance(x, float)` would not tell: np.float64 is a subclass of float.
+    """
+    return type(x) in (int, float)
+
+
 def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -> Array:
     """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
-    if type(other) in (int, float):  # not isinstance: the value of a tensor of shape () is a float
+    if is_number(other):
         return g * wins(mine, other).astype(g.dtype)
     return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
 
 
 def one_less(y: Array, x: Array) -> Array:
     """y - 1; but 0 for 0 ** 0, where the factor y is 0 in the derivative and 0 ** -1 infinite."""
-    if type(y) in (int, float):
+    if is_number(y):
         return y - (y != 0)
     return y - ((x != 0) | (y != 0))
 
 
 def log_or_zero(x: Array) -> Array:
     """log x, but 0 at x = 0: 0 ** y does not depend on y > 0."""
-    if type(x) in (int, float):  # np.log would make a NumPy float of it
+    if is_number(x):  # np.log would make a NumPy float of it
         return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
     return np.log(np.where(x == 0, 1, x))
 
@@ -216,13 +241,47 @@ structural(min, share_extremes)
 # --- Shapes, types and indices -------------------------------------------------------------------
 
 
+@overridable
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
-    """x repeated along new axes and axes of size 1."""
-    if hasattr(x, "apply"):
-        return x.apply(broadcast_to, x, shape=shape)
-    out = np.empty_like(x, shape=shape)  # NumPy's view takes longer to make than this to fill
-    out[...] = x
-    return out
+    """x repeated along new axes and along axes of size 1.
+
+    >>> broadcast_to(np.array([1, 2]), shape=(3, 2))
+    array([[1, 2],
+           [1, 2],
+           [1, 2]])
+    """
+    if x.ndim < len(shape):
+        x = x.reshape((1,) * (len(shape) - x.ndim) + x.shape)
+    for axis, n in enumerate(shape):
+        if x.shape[axis] != n:
+            x = x.repeat(n, axis=axis)
+    return x
+
+
+def sum_to(x: Array, *, shape: Shape) -> Array:
+    """Σ x along all axes that broadcasting `shape` to x's shape would add or stretch.
+
+    What was broadcast was used many times, and the gradients of all uses add up.  The reverse sweep
+    calls this for functions that broadcast.
+
+    >>> sum_to(np.array([[1, 2], [3, 4], [5, 6]]), shape=(2,))
+    array([ 9, 12])
+    """
+    if x.shape[1:] == shape and len(shape) == 1:  # a bias: a product adds up rows 2 times as fast
+        return ones(x.shape[0], x.dtype) @ x
+    return x.sum(axis=stretched(shape, x.shape)).reshape(shape)
+
+
+@lru_cache(maxsize=64)
+def ones(n: int, dtype: Any) -> Array:
+    return np.ones(n, dtype)
+
+
+@lru_cache(maxsize=4096)
+def stretched(shape: Shape, wider: Shape) -> Shape:
+    """The axes that broadcasting adds or stretches: `stretched((3, 1), (2, 3, 4))` is `(0, 2)`."""
+    added = len(wider) - len(shape)
+    return tuple(i for i, n in enumerate(wider) if i < added or (shape[i - added] == 1 and n != 1))
 
 
 def reshape(x: Array, *, shape: Shape) -> Array:
@@ -234,8 +293,9 @@ def transpose(x: Array, *, axes: Shape) -> Array:
 
 
 def inverse(axes: Shape) -> Shape:
-    """The permutation that undoes `axes`."""
-    return tuple(axes.index(i) for i in range(len(axes)))
+    """The permutation that undoes `axes`: `inverse((1, 2, 0))` is `(2, 0, 1)`."""
+    counted = [axis % len(axes) for axis in axes]  # from the front
+    return tuple(counted.index(i) for i in range(len(axes)))
 
 
 def astype(x: Array, *, dtype: Any) -> Array:
@@ -246,23 +306,30 @@ def getitem(x: Array, *, index: Any) -> Array:
     return x[index]
 
 
+@overridable
 def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
-    """Zeros of this shape, with g added in at the index: the transpose of indexing."""
-    if hasattr(g, "apply"):
-        return g.apply(scatter_add, g, index=index, shape=shape)
+    """Zeros of this shape, with g added in at the index: the transpose of indexing.
+
+    >>> scatter_add(np.array([1, 2, 3]), index=np.array([0, 2, 2]), shape=(4,))
+    array([1, 0, 5, 0])
+    """
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
-        # Dask assigns to no new axis, and beside an integer ::-1 reverses a wrong one.
-        place = tuple(
-            slice(part, part + 1 or None) if type(part) is int else part
-            for part in parts
-            if part is not None
-        )
+        place = as_slices(parts)
         out[place] = g.reshape(out[place].shape)
     else:
         np.add.at(out, index, g)  # an index array may name an element more than once
     return out
+
+
+def as_slices(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same elements without dropping or adding an axis: `[None, 2, :]` becomes `[2:3, :]`."""
+    return tuple(
+        slice(part, part + 1 or None) if type(part) is int else part
+        for part in parts
+        if part is not None
+    )
 
 
 def concatenate(*arrays: Array, axis: int) -> Array:
@@ -277,7 +344,8 @@ def own_stretch(position: int, g: Array, out: Array, *arrays: Array, axis: int) 
 
 
 # fmt: off
-elementwise(broadcast_to,    lambda g, out, x, *, shape: g)  # broadcasting is undone for it
+elementwise(broadcast_to,    lambda g, out, x, *, shape: g)
+structural(sum_to,           lambda g, out, x, *, shape: broadcast_to(g, shape=x.shape))
 structural(reshape,          lambda g, out, x, *, shape: g.reshape(x.shape))
 structural(transpose,        lambda g, out, x, *, axes: g.transpose(inverse(axes)))
 structural(astype,           lambda g, out, x, *, dtype: g.astype(x.dtype))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import inside, shown, whole
+from .errors import in_scope, shown
+from .settings import check_int
 
-_default = np.random.default_rng()
+_default: np.random.Generator | None = None  # made when first asked for: np.random loads slowly
 
 
 def seed(n: int) -> None:
@@ -14,18 +15,40 @@ def seed(n: int) -> None:
 
     NumPy's global state is neither read nor written.  Functions that draw random numbers also take
     `rng`, a `numpy.random.Generator` of your own.
+
+    Parameters
+    ----------
+    n
+        A whole number, 0 or more.
+
+    Examples
+    --------
+    >>> seed(0)
+    >>> first = generator().random()
+    >>> seed(0)
+    >>> generator().random() == first
+    True
     """
     global _default
-    _default = np.random.default_rng(whole("seed: n", n, least=0))
+    _default = np.random.default_rng(check_int("seed: n", n, least=0))
 
 
 def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
-    """rng itself, or the default generator."""
+    """The given generator, or by default the package's.
+
+    Parameters
+    ----------
+    rng
+        A generator of your own, e.g. `np.random.default_rng(0)`.
+    """
+    global _default
     if rng is None:
+        if _default is None:
+            _default = np.random.default_rng()
         return _default
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"rng must be a numpy.random.Generator, e.g. np.random.default_rng(0), not "
-            f"{shown(rng)}{inside()}"
+            f"{shown(rng)}{in_scope()}"
         )
     return rng

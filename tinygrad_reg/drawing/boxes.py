@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..graph import Node as GraphNode
 from ..scope import Scope
-from ..tensor import Tensor
 from .graph import Box, Node, depth, numbered
 
 
@@ -30,9 +30,9 @@ def innermost_named(scope: Scope | None) -> Scope | None:
     return scope
 
 
-def pair_up(nodes: Mapping[Tensor, Node], boxes: Mapping[Scope, Box]) -> None:
+def pair_up(nodes: Mapping[GraphNode, Node], boxes: Mapping[Scope, Box]) -> None:
     """Put each operation into the box of its derivative rules, if these are here."""
-    by_number = {tensor.number: node for tensor, node in nodes.items()}
+    by_number = {source.number: node for source, node in nodes.items()}
     for scope, box in boxes.items():
         node = by_number.get(scope.cause or 0)
         if node is not None and node.kind == "operation" and node.box is box.parent:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import zip_longest
 from os import PathLike
 
-from ..errors import shown, whole
+from ..errors import shown
 from ..nn import Module
+from ..settings import check_int
 from ..tensor import Tensor
 from .dot import Look
 from .graph import Graph, Node
@@ -38,7 +39,7 @@ class Film:
     def __init__(self, every: int = 1, *, model: Module | None = None) -> None:
         if model is not None and not isinstance(model, Module):
             raise TypeError(f"Film: model must be a module, not {shown(model)}")
-        self.every = whole("Film: every", every, least=1)
+        self.every = check_int("Film: every", every, least=1)
         self.model = model
         self.steps = 0
         self.frames: list[tuple[str, Graph]] = []

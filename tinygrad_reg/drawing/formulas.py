@@ -1,101 +1,62 @@
 """The rule on each edge of a graph as text: for x * y towards x "ḡ · y", for exp(x) "ḡ · out".
 
-The rules of `primitives.table` are plain array code.  The same text runs on NumPy's arrays during
-`backward`, on tensors when the gradient itself is to be differentiated, on other libraries' arrays;
-and here on symbols, which are arrays without numbers: they know what they are called, and write
-down what is done to them.  That is all that tracing is.  So there is no second list of derivatives:
-a rule that is changed or added reads here as it stands in the table.
+The rules of `primitives.table` run on symbols, which write down what is done to them
+(`symbols.py`).  So there is no second list of derivatives: a rule that is changed or added reads
+here as it stands in the table.
 
     ḡ, out         the gradient that arrives, and the result
     in, in₁, in₂   arguments without names of their own
-    Σ(…), Σ₀₁(…)   the sum over all axes, or over these; also where broadcasting has stretched the
-                   argument, for the gradients of all its uses add up
-    xᵀ             the last two axes exchanged
-    x = y, ∨       1 where it is true, else 0; or
-
-Not shown are broadcasting, reshapes that only add or remove axes of size 1 (so axes that were
-summed over still count), and changes of type that make numbers of truths or give a gradient the
-type of its argument.
+    Σ(…), Σ₀₁(…)   where broadcasting has stretched the argument: the gradients of all its uses are
+                   added up
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
-
-from ..backprop import stretched_axes
-from ..primitives import Rule, Shape, broadcast_to, broadcasting, kept
-from ..tensor import Tensor
-from .play import pulling
+from ..graph import Node
+from ..primitives import Rule, broadcasting, sum_to
+from ..symbols import SUBSCRIPTS, Symbol
 
 LONGEST = 20  # characters of a name that stands in formulas
 SIGNS = frozenset("()[],=≠<>≤≥∨∧+-−·*/@")
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-# How firmly a text holds together: where a firmer one is needed, it is put in brackets.
-OR, AND, COMPARISON, SUM, MATMUL, PRODUCT, POWER, ATOM = range(8)
-
-# The sign, the firmness it gives, and those it needs on its left and right.  Where brackets would
-# change nothing, as in a · (b / c), there are none; but around @ beside · they help the reader.
-INFIX = {
-    np.bitwise_or: ("∨", OR, OR, OR),
-    np.bitwise_and: ("∧", AND, AND, AND),
-    np.equal: ("=", COMPARISON, SUM, SUM),
-    np.not_equal: ("≠", COMPARISON, SUM, SUM),
-    np.greater: (">", COMPARISON, SUM, SUM),
-    np.greater_equal: ("≥", COMPARISON, SUM, SUM),
-    np.less: ("<", COMPARISON, SUM, SUM),
-    np.less_equal: ("≤", COMPARISON, SUM, SUM),
-    np.add: ("+", SUM, SUM, SUM),
-    np.subtract: ("−", SUM, SUM, MATMUL),
-    np.matmul: ("@", MATMUL, POWER, POWER),
-    np.multiply: ("·", PRODUCT, PRODUCT, PRODUCT),
-    np.divide: ("/", PRODUCT, PRODUCT, POWER),
-    np.power: ("**", POWER, ATOM, ATOM),
-}
 
 
-def formulas(node: Tensor, names: Mapping[Tensor, str] | None = None) -> dict[int, str]:
-    """The rules of a tensor's edges as text, by the positions of their arguments in its call.
+def formulas(node: Node, names: Mapping[Node, str] | None = None) -> dict[int, str]:
+    """The rules of a node's edges as text, by the positions of their inputs in its call.
 
-    names   what to call tensors instead of their own names
+    names   what to call nodes instead of their own names
     """
     called = symbol_names(node.inputs, names or {})
-    symbols = [Symbol(name, node.shape, node.dtype) for name in ("ḡ", "out")]
-    symbols += (
-        Symbol(called[x], x.shape, x.dtype) if isinstance(x, Tensor) else x for x in node.inputs
-    )
-    return {i: formula(node, i, rule, symbols) for i, _, rule in pulling(node)}
+    arrays = [("ḡ", node), ("out", node), *((called.get(x), x) for x in node.inputs)]
+    symbols = [
+        Symbol(str(name), x.value.shape, x.value.dtype) if isinstance(x, Node) else x
+        for name, x in arrays
+    ]
+    return {position: formula(node, position, rule, symbols) for position, rule in node.edges}
 
 
-def formula(node: Any, position: int, rule: Rule, symbols: Sequence[Any]) -> str:
+def formula(node: Node, position: int, rule: Rule, symbols: Sequence[Any]) -> str:
     """What a rule does with symbols, and the sum over all uses if the argument was stretched."""
     try:
         part = rule(*symbols, **node.metadata)
         if node.function in broadcasting:
-            axes = stretched_axes(part.shape, node.inputs[position].shape)
-            if any(part.shape[axis] != 1 for axis in axes):
-                part = part.sum(axes)
+            part = part.apply(sum_to, part, shape=node.inputs[position].value.shape)
         return str(part.text)
     except Exception:  # a rule may do whatever arrays can, and symbols cannot do all of it
-        return f"rule of {node.function.__name__}(ḡ, …)"
+        return f"rule of {getattr(node.function, '__name__', '')}(ḡ, …)"
 
 
-def symbol_names(inputs: Sequence[Any], names: Mapping[Tensor, str]) -> dict[Tensor, str]:
-    """What tensors are called: by their own names if these can be read, else in, or in₁, in₂, …"""
-    tensors = {x: i for i, x in reversed([*enumerate(inputs, start=1)]) if isinstance(x, Tensor)}
-    own = {x: str(names.get(x) or x.name or "") for x in tensors}
-    found: dict[Tensor, str] = {}
+def symbol_names(inputs: Sequence[Any], names: Mapping[Node, str]) -> dict[Node, str]:
+    """What nodes are called: by their own names if these can be read, else in, or in₁, in₂, …"""
+    nodes = {x: i for i, x in reversed([*enumerate(inputs, start=1)]) if isinstance(x, Node)}
+    own = {x: str(names.get(x) or x.name or "") for x in nodes}
+    found: dict[Node, str] = {}
     taken = {"ḡ", "out"}
-    for x in sorted(tensors, key=lambda x: (not readable(own[x]), tensors[x])):
-        position = str(tensors[x]).translate(SUBSCRIPTS)
-        name = own[x] if readable(own[x]) else "in" + position * (len(tensors) > 1)
+    for x in sorted(nodes, key=lambda x: (not readable(own[x]), nodes[x])):
+        position = str(nodes[x]).translate(SUBSCRIPTS)
+        name = own[x] if readable(own[x]) else "in" + position * (len(nodes) > 1)
         while name in taken:
             name += position
         found[x] = name
@@ -104,206 +65,10 @@ def symbol_names(inputs: Sequence[Any], names: Mapping[Tensor, str]) -> dict[Ten
 
 
 def readable(name: str) -> bool:
-    """Whether a name is one short word, and not a number or something to calculate."""
+    """Tell whether a name is one short word, and not a number or something to calculate."""
     return (
         len(name) <= LONGEST
         and name.split() == [name]
         and SIGNS.isdisjoint(name)
         and any(map(str.isalpha, name))
     )
-
-
-# --- Symbols -------------------------------------------------------------------------------------
-
-
-def reduction(name: str) -> Callable[..., Symbol]:
-    """A method of symbols."""
-
-    def reduced(x: Symbol, axis: Any = None, keepdims: bool = False) -> Symbol:
-        given = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        axes = sorted({a % x.ndim for a in given})
-        if not axes:
-            return x
-        digits = "".join(map(str, axes)).translate(SUBSCRIPTS) if len(axes) < x.ndim else ""
-        shape = kept(x.shape, axis)
-        if not keepdims:
-            shape = tuple(n for i, n in enumerate(shape) if i not in axes)
-        return Symbol(f"{name}{digits}({x.text})", shape, x.dtype)
-
-    return reduced
-
-
-@dataclass(eq=False, slots=True)
-class Symbol(NDArrayOperatorsMixin):
-    """An array that consists of the text of how it is computed.
-
-    shape      None if it cannot be told
-    firmness   how firmly the text holds together
-    """
-
-    text: str
-    shape: Any
-    dtype: Any
-    firmness: int = ATOM
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        """Operators, and NumPy's functions of single elements."""
-        if method != "__call__" or options:
-            return NotImplemented
-        x, y = inputs[0], inputs[-1]
-        dtype = np.result_type(*(getattr(x, "dtype", x) for x in inputs))
-        shape = common_shape(inputs) if ufunc.signature is None else None
-        if ufunc is np.matmul:
-            shape = product_shape(x, y)
-        if ufunc is np.negative:
-            return Symbol(f"−{operand(x, PRODUCT)}", shape, dtype, PRODUCT)
-        if ufunc is np.power and isinstance(y, (int, float)) and y in range(-99, 100):
-            exponent = str(int(y)).translate(SUPERSCRIPTS)
-            return x if y == 1 else Symbol(operand(x, ATOM) + exponent, shape, dtype, POWER)
-        if ufunc in INFIX:
-            sign, firmness, left, right = INFIX[ufunc]
-            text = f"{operand(x, left)} {sign} {operand(y, right, firmness > COMPARISON)}"
-            return Symbol(text, shape, dtype if firmness > COMPARISON else bool, firmness)
-        return Symbol(call(ufunc, inputs, {}), shape, dtype)
-
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, inputs: Any, options: dict[str, Any]
-    ) -> Any:
-        """NumPy's other functions."""
-        if function in (np.sum, np.max, np.min, np.reshape, np.transpose, np.swapaxes):
-            return getattr(Symbol, function.__name__)(*inputs, **options)
-        return self.apply(function, *inputs, **options)
-
-    def apply(self, function: Callable[..., Any], *inputs: Any, **options: Any) -> Symbol:
-        """A call of whatever there is no sign for; of broadcasting, a formula says nothing."""
-        if function is broadcast_to:
-            return Symbol(self.text, options["shape"], self.dtype, self.firmness)
-        shape = common_shape(inputs) if function in broadcasting else None
-        dtype = np.result_type(self.dtype, *(x.dtype for x in inputs if isinstance(x, Symbol)))
-        return Symbol(call(function, inputs, options), options.get("shape", shape), dtype)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-    sum, max, min = map(reduction, ("Σ", "max", "min"))
-
-    def reshape(self, *sizes: Any) -> Symbol:
-        shape = unpacked(sizes)
-        if -1 in shape:
-            shape = tuple(self.size // -prod(shape) if n == -1 else n for n in shape)
-        if [n for n in shape if n != 1] == [n for n in self.shape if n != 1]:
-            return Symbol(self.text, shape, self.dtype, self.firmness)
-        return Symbol(f"reshape({self.text}, {written(shape)})", shape, self.dtype)
-
-    def transpose(self, *axes: Any) -> Symbol:
-        there = tuple(range(self.ndim))
-        order = unpacked(axes) or there[::-1]
-        if order == there:
-            return self
-        shape = tuple(self.shape[axis] for axis in order)
-        if order == (*there[:-2], *there[:-3:-1]):
-            return Symbol(f"{operand(self, ATOM)}ᵀ", shape, self.dtype, POWER)
-        return Symbol(f"transpose({self.text}, {written(order)})", shape, self.dtype)
-
-    @property
-    def T(self) -> Symbol:  # noqa: N802
-        return self.transpose()
-
-    def swapaxes(self, axis1: int, axis2: int) -> Symbol:
-        order = list(range(self.ndim))
-        order[axis1], order[axis2] = order[axis2], order[axis1]
-        return self.transpose(order)
-
-    def astype(self, dtype: Any) -> Symbol:
-        if self.dtype == bool:
-            return Symbol(self.text, self.shape, dtype, self.firmness)
-        return Symbol(f"{np.dtype(dtype)}({self.text})", self.shape, dtype)
-
-    def __getitem__(self, index: Any) -> Symbol:
-        shape = np.broadcast_to(True, self.shape)[index].shape
-        text = listed(index)
-        whole = {":", "...", "None"}.issuperset(text.split(", "))
-        if whole and shape == (1,) * (len(shape) - self.ndim) + self.shape:
-            return Symbol(self.text, shape, self.dtype, self.firmness)  # as broadcasting would do
-        return Symbol(f"{operand(self, ATOM)}[{text}]", shape, self.dtype)
-
-    def refuse(self, *_: Any) -> Any:
-        raise TypeError("a symbol has no numbers")
-
-    __array__ = __bool__ = __iter__ = refuse
-
-
-def common_shape(inputs: Sequence[Any]) -> Shape | None:
-    """The shape that inputs are broadcast to, if theirs are known."""
-    shapes = [getattr(x, "shape", ()) for x in inputs]
-    return None if None in shapes else np.broadcast_shapes(*shapes)
-
-
-def product_shape(x: Any, y: Any) -> Shape:
-    """The shape of x @ y."""
-    columns = y.shape[-1:] if y.ndim > 1 else ()
-    return (*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), *x.shape[-2:-1], *columns)
-
-
-def unpacked(sizes: tuple[Any, ...]) -> Shape:
-    """`reshape(2, 3)` is `reshape((2, 3))`."""
-    return tuple(sizes[0]) if sizes and isinstance(sizes[0], (tuple, list)) else sizes
-
-
-# --- Text ----------------------------------------------------------------------------------------
-
-
-def operand(x: Any, needed: int, signed: bool = False) -> str:
-    """The text of x, in brackets if it is too loose, or has a sign and follows another one."""
-    text = written(x)
-    negative = text.startswith("−")
-    firmness = x.firmness if isinstance(x, Symbol) else PRODUCT if negative else ATOM
-    return f"({text})" if firmness < needed or (negative and signed) else text
-
-
-def call(function: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> str:
-    """The text of a call; shapes and indices are known by their looks."""
-    words = [*map(written, inputs)]
-    for key, value in options.items():
-        text = f"[{listed(value)}]" if key == "index" else written(value)
-        words.append(text if key in ("index", "shape") else f"{key}={text}")
-    return f"{function.__name__}({', '.join(words)})"
-
-
-def listed(index: Any) -> str:
-    """An index without its brackets."""
-    parts = index if isinstance(index, tuple) and index else (index,)
-    return ", ".join(map(written, parts))
-
-
-def written(x: Any) -> str:
-    """A symbol, a number or a part of an index, as formulas have it."""
-    return spelled(x, in_formulas)
-
-
-def in_formulas(x: Any) -> str:
-    if isinstance(x, Symbol):
-        return x.text
-    text = f"{x:.6g}" if isinstance(x, (float, np.floating)) else str(x)
-    return text.replace("-", "−")
-
-
-def spelled(x: Any, single: Callable[[Any], str] = str) -> str:
-    """Metadata as in a program, except that index arrays are told by their shape only.
-
-    single   writes what does not consist of other things
-    """
-    if isinstance(x, slice):
-        parts = [x.start, x.stop] + [x.step] * (x.step is not None)
-        return ":".join("" if part is None else spelled(part, single) for part in parts)
-    if isinstance(x, (list, tuple)):
-        inside = ", ".join(spelled(part, single) for part in x)
-        return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
-    if isinstance(x, np.ndarray) and x.ndim:
-        return f"array{x.shape}"
-    return "..." if x is ... else single(x)

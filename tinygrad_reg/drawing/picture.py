@@ -8,10 +8,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from ..backprop import sweep
-from ..errors import NO_GRADIENT, StaleValueError, flag, one_of, refuse_uncallable, shown, whole
+from ..checks import check_bool
+from ..errors import NO_GRADIENT, StaleValueError, shown
+from ..graph import Node as GraphNode
+from ..graph import sweep
 from ..nn import Module
-from ..tensor import Tensor
+from ..scope import current, entered
+from ..settings import check_callable, check_choice, check_int
+from ..tensor import Recorder, Tensor
 from .dot import PLAIN, Look, write
 from .graph import Graph
 from .numbers import numbers
@@ -74,13 +78,17 @@ def draw(
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
-    gradients, formulas = flag("draw: gradients", gradients), flag("draw: formulas", formulas)
+    gradients, formulas = (
+        check_bool("draw: gradients", gradients),
+        check_bool("draw: formulas", formulas),
+    )
     if gradients:
         refuse_without_gradient("draw", tensor)
     names = dotted_names("draw", model)
+    behind(tensor.node)  # refuses graphs of save_memory, before a sweep uses them up
     with drawn_in_time("draw"):
         played = play(tensor) if gradients else None
-    graph = read([tensor], names, played, rules=gradients or formulas)
+    graph = read([tensor.node], names, played, rules=gradients or formulas)
     look = Look(health=gradients, formulas=formulas)
     return Drawing(graph, look, *checked("draw", depth, collapse, fold))
 
@@ -114,52 +122,54 @@ def draw_backward(
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw_backward: only tensors have graphs, not {type(tensor).__name__}")
-    one_of("draw_backward: side", side, ("backward", "both"))
-    formulas = flag("draw_backward: formulas", formulas)
+    check_choice("draw_backward: side", side, ("backward", "both"))
+    formulas = check_bool("draw_backward: formulas", formulas)
     view = checked("draw_backward", depth, collapse, fold)
     refuse_without_gradient("draw_backward", tensor)
-    wanted = None if wrt is None else several_tensors(wrt)
+    wanted = None if wrt is None else [x.node for x in several_tensors(wrt)]
     names = dotted_names("draw_backward", model)
 
+    root = tensor.node
     seed = Tensor(tensor.data**0, requires_grad=True)  # so that all that is done to it is recorded
-    with drawn_in_time("draw_backward"):
-        found = dict(sweep(tensor, seed, create_graph=True))
+    with drawn_in_time("draw_backward"), entered(current.get()):
+        steps = sweep(root, seed, Recorder(), observers=current.get().observers)
+        found = {node: g.node for node, g in steps}
     if wanted is None:
-        wanted = [x for x in found if x.is_leaf]
+        wanted = [x for x in found if x.function is None]
     for x in wanted:
         if x not in found:
             raise ValueError(
-                f"draw_backward: no gradient flows to {shown_tensor(x)}: the result was not "
+                f"draw_backward: no gradient flows to {shown_node(x)}: the result was not "
                 "computed from it, or it does not require one"
             )
-    own, asked = called(tensor, names) or "out", set(wanted)
-    labels: dict[Tensor, list[str]] = {}
+    own, asked = called(root, names) or "out", set(wanted)
+    labels: dict[GraphNode, list[str]] = {}
     for x in reversed(found):
-        if x is tensor or x in asked or called(x, names):
-            by = own if x is tensor else called(x, names) or "…"
+        if x is root or x in asked or called(x, names):
+            by = own if x is root else called(x, names) or "…"
             labels.setdefault(found[x], []).append(f"∂{own}/∂{by}")
     names |= {g: ", ".join(text) for g, text in labels.items()}
     results = [found[x] for x in wanted]
-    known = Play({x: numbers(g.data) for x, g in found.items()})
+    known = Play({x: numbers(g.value) for x, g in found.items()})
     both = side == "both"
     graph = read(
-        [*results, tensor] if both else results,
+        [*results, root] if both else results,
         names,
         known,
         rules=formulas,
-        seed=seed,
-        ends=() if both else behind(tensor),
+        seed=seed.node,
+        ends=() if both else behind(root),
     )
     return Drawing(graph, Look(formulas=formulas, mirrored=both), *view)
 
 
-def dotted_names(name: str, model: Module | None) -> dict[Tensor, str]:
-    """What a model calls its tensors; where several names are of one, the first."""
+def dotted_names(name: str, model: Module | None) -> dict[GraphNode, str]:
+    """What a model calls the nodes of its tensors; where several names are of one, the first."""
     if model is None:
         return {}
     if not isinstance(model, Module):
         raise TypeError(f"{name}: model must be a module, not {shown(model)}")
-    return {x: path for path, x in reversed([*model.named_tensors()])}
+    return {x.node: path for path, x in reversed([*model.named_tensors()])}
 
 
 def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -195,12 +205,13 @@ def refuse_without_gradient(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name}: {NO_GRADIENT}")
 
 
-def called(tensor: Tensor, names: dict[Tensor, str]) -> str | None:
-    return names.get(tensor, tensor.name)
+def called(node: GraphNode, names: dict[GraphNode, str]) -> str | None:
+    return names.get(node, node.name)
 
 
-def shown_tensor(x: Tensor) -> str:
-    return f"{x.name!r} of shape {x.shape}" if x.name else f"a tensor of shape {x.shape}"
+def shown_node(x: GraphNode) -> str:
+    shape = x.value.shape
+    return f"{x.name!r} of shape {shape}" if x.name else f"a tensor of shape {shape}"
 
 
 def checked(
@@ -210,10 +221,10 @@ def checked(
     if isinstance(depth, str) and depth != "auto":
         raise ValueError(f'{name}: depth must be a whole number, None or "auto", not {depth!r}')
     if depth is not None and depth != "auto":
-        depth = whole(f"{name}: depth", depth, least=0)
+        depth = check_int(f"{name}: depth", depth, least=0)
     if collapse is not None:
-        refuse_uncallable(f"{name}: collapse", collapse)
-    return depth, collapse, flag(f"{name}: fold", fold)
+        check_callable(f"{name}: collapse", collapse)
+    return depth, collapse, check_bool(f"{name}: fold", fold)
 
 
 def destination(name: str, path: str | PathLike[str], formats: Iterable[str]) -> Path:

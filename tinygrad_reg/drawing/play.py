@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..backprop import fit, sweep
-from ..primitives import Rule, table
+from ..graph import Node, sweep
+from ..scope import Observer, current
 from ..tensor import Tensor
 from .numbers import Numbers, numbers
 
 
 @dataclass(slots=True)
-class Play:
+class Play(Observer):
     """A reverse sweep, as numbers.
 
-    gradients   of each tensor that the sweep came to, in its order
+    gradients   of each node that the sweep came to, in its order
     parts       what each of them handed on: (position of the input, numbers); the gradient of an
                 input is the sum of all that was handed to it
+    arrived     the parts that have been handed to a node so far
     """
 
-    gradients: dict[Tensor, Numbers] = field(default_factory=dict)
-    parts: dict[Tensor, list[tuple[int, Numbers]]] = field(default_factory=dict)
+    gradients: dict[Node, Numbers] = field(default_factory=dict)
+    parts: dict[Node, list[tuple[int, Numbers]]] = field(default_factory=dict)
+    arrived: dict[Node, list[Numbers]] = field(default_factory=dict)
+
+    def summed(self, node: Node, g: Any) -> None:
+        came = self.arrived.pop(node, [])
+        self.gradients[node] = came[0] if len(came) == 1 else numbers(g)
+        self.parts[node] = []
+
+    def pulled(self, node: Node, position: int, g: Any, part: Any) -> None:
+        known = numbers(part)
+        self.parts[node].append((position, known))
+        self.arrived.setdefault(node.inputs[position], []).append(known)
 
 
 def play(result: Tensor) -> Play:
-    """Sweep back from a result of a single element.  Nobody's `.grad` is touched.
+    """Sweep back from a result of a single element; no `.grad` is touched.
 
-    A rule runs twice here: once in the sweep, which keeps only sums, and once for its part alone.
+    Only observers in force here are told, and not those of the block in which the graph was
+    recorded: outside of `detect_anomaly`, a picture may show what it refuses.
     """
     played = Play()
-    arrived: dict[Tensor, list[Numbers]] = {}
-    for node, g in sweep(result, result.data**0):
-        came = arrived.pop(node, [])
-        played.gradients[node] = came[0] if len(came) == 1 else numbers(g)
-        played.parts[node] = []
-        for i, x, rule in pulling(node):
-            part = fit(rule(g, node._data, *node.values, **node.metadata), x._data, node)
-            played.parts[node].append((i, numbers(part)))
-            arrived.setdefault(x, []).append(played.parts[node][-1][1])
+    observers = *current.get().observers, played
+    for _ in sweep(result.node, result._data**0, observers=observers):
+        pass
     return played
-
-
-def pulling(node: Tensor) -> Iterator[tuple[int, Tensor, Rule]]:
-    """The edges along which a gradient flows: position of the input, the input, and its rule."""
-    edges = iter(node.edges)
-    if node.function is None:
-        return
-    edge = next(edges, None)
-    for i, (x, rule) in enumerate(zip(node.inputs, table[node.function])):
-        if edge is not None and rule is not None and x is edge[0]:
-            yield i, *edge
-            edge = next(edges, None)

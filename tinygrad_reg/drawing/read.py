@@ -1,7 +1,7 @@
-"""Reading: from tensors to the plain data of a picture of everything behind them.
+"""Reading: from recorded nodes to the plain data of a picture of everything behind them.
 
 Everything is read at once, so a drawing shows the numbers of the moment it was made, and keeps no
-tensor alive.
+array alive.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from .. import functional
+from ..attributes import bare
+from ..graph import Node as GraphNode
+from ..memory import is_slim, refusal
 from ..nn import Parameter
-from ..scope import Scope
-from ..tensor import Tensor
+from ..scope import Scope, program
+from ..symbols import spelled
 from .boxes import box_of, home, innermost_named, merged, pair_up
-from .formulas import formulas, spelled
+from .formulas import formulas
 from .graph import Box, Graph, Kind, Node
 from .health import dead_units, flags
 from .numbers import numbers
@@ -25,156 +28,159 @@ from .play import Play
 
 
 def read(
-    results: Iterable[Tensor],
-    names: Mapping[Tensor, str] | None = None,
+    results: Iterable[GraphNode],
+    names: Mapping[GraphNode, str] | None = None,
     played: Play | None = None,
     *,
     rules: bool = False,
-    seed: Tensor | None = None,
-    ends: Collection[Tensor] = (),
+    seed: GraphNode | None = None,
+    ends: Collection[GraphNode] = (),
 ) -> Graph:
-    """The graph behind tensors.
+    """The graph behind recorded nodes.
 
-    names    what to call tensors instead of their own names; leaves among them are not inputs
+    names    what to call them instead of their own names; leaves among them are not inputs
     played   a reverse sweep, for gradients that are in no `.grad`
     rules    whether to write down derivative rules
     seed     where a backward pass began: what is newer belongs to it
-    ends     where to stop: tensors to be shown without what they were computed from
+    ends     where to stop: nodes to be shown without what they were computed from
     """
     names, wanted = names or {}, dict.fromkeys(results)
-    tensors = in_order(wanted, ends)
-    same = copies(tensor for tensor in tensors if tensor not in wanted)
+    sources = in_order(wanted, ends)
+    same = copies(x for x in sources if x not in wanted)
     nodes = {
-        tensor: as_node(tensor, i, names, played, rules, tensor in ends)
-        for i, tensor in enumerate((x for x in tensors if x not in same), start=1)
+        x: as_node(x, i, names, played, rules, x in ends)
+        for i, x in enumerate((x for x in sources if x not in same), start=1)
     }
     boxes: dict[Scope, Box] = {}
-    users: dict[Tensor, list[Node]] = {}
-    for tensor, node in nodes.items():
-        node.result = tensor in wanted
-        node.backward = seed is not None and tensor.number >= seed.number
+    users: dict[GraphNode, list[Node]] = {}
+    for source, node in nodes.items():
+        node.result = source in wanted
+        node.backward = seed is not None and source.number >= seed.number
         node.flows &= not node.backward
         if node.kind != "operation":
             continue
-        node.box = box_of(tensor.scope, boxes)
-        for x in tensor.inputs:
-            if isinstance(x, Tensor):
+        node.box = box_of(source.scope, boxes)
+        for x in source.inputs:
+            if isinstance(x, GraphNode):
                 x = same.get(x, x)
                 node.inputs.append(nodes[x])
-                nodes[x].replaced |= x.number > tensor.number
+                nodes[x].replaced |= x.replaced > source.number
                 users.setdefault(x, []).append(node)
             else:
                 node.inputs.append(str(x))
     pair_up(nodes, boxes)
-    for tensor, node in nodes.items():
-        if tensor is seed:
+    for source, node in nodes.items():
+        if source is seed:
             node.kind = "input"
-        elif node.kind == "input" and (tensor in names or innermost_named(tensor.scope) in boxes):
-            node.kind = "constant"  # made inside; a tensor made by hand has no scope
-        belongs = isinstance(tensor, Parameter) or node.kind in ("constant", "mask", "forward")
-        if belongs and node.kind != "operation" and tensor in users:
-            forward = [user.box for user in users[tensor] if not user.backward]
-            node.box = home(forward or [user.box for user in users[tensor]])
-    swept = [nodes[tensor] for tensor in played.parts] if played else []
+        elif node.kind == "input" and (source in names or innermost_named(source.scope) in boxes):
+            node.kind = "constant"  # made inside; the scope of a tensor made by hand is the program
+        belongs = source in Parameter.nodes or node.kind in ("constant", "mask", "forward")
+        if belongs and node.kind != "operation" and source in users:
+            forward = [user.box for user in users[source] if not user.backward]
+            node.box = home(forward or [user.box for user in users[source]])
+    swept = [nodes[source] for source in played.parts] if played else []
     return Graph(list(nodes.values()), merged(list(boxes.values()), list(nodes.values())), swept)
 
 
-def in_order(results: Iterable[Tensor], ends: Collection[Tensor]) -> list[Tensor]:
+def in_order(results: Iterable[GraphNode], ends: Collection[GraphNode]) -> list[GraphNode]:
     """Operations in the order of creation, each leaf right before its first use.
 
-    The creation of leaves would not do: an optimizer renews parameters, and constants may be
-    cached, but the second run of a program shall give the same picture as the first.
+    The creation of leaves would not do: constants may be cached, but the second run of a program
+    gives the same picture as the first.
     """
-    order: dict[Tensor, None] = {}
-    for tensor in sorted(behind(*results, ends=ends), key=lambda tensor: tensor.number):
-        if tensor.function is not None and tensor not in ends:
-            for x in tensor.inputs:
-                if isinstance(x, Tensor) and (x.is_leaf or x in ends):
+    order: dict[GraphNode, None] = {}
+    for node in sorted(behind(*results, ends=ends), key=lambda node: node.number):
+        if node.function is not None and node not in ends:
+            for x in node.inputs:
+                if isinstance(x, GraphNode) and (x.function is None or x in ends):
                     order[x] = None
-            order[tensor] = None
+            order[node] = None
     order.update((result, None) for result in results)
     return list(order)
 
 
-def behind(*results: Tensor, ends: Collection[Tensor] = ()) -> set[Tensor]:
-    """The tensors and all tensors they were computed from, not going on beyond the ends."""
+def behind(*results: GraphNode, ends: Collection[GraphNode] = ()) -> set[GraphNode]:
+    """The nodes and all that they were computed from, not going on beyond the ends."""
     seen = set(results)
     stack = [result for result in seen if result not in ends]
     while stack:
-        for x in stack.pop().inputs:
-            if isinstance(x, Tensor) and x not in seen:
+        node = stack.pop()
+        if is_slim(node):
+            raise refusal(node)
+        for x in node.inputs:
+            if isinstance(x, GraphNode) and x not in seen:
                 seen.add(x)
                 if x not in ends:
                     stack.append(x)
     return seen
 
 
-def copies(tensors: Iterable[Tensor]) -> dict[Tensor, Tensor]:
+def copies(nodes: Iterable[GraphNode]) -> dict[GraphNode, GraphNode]:
     """Nameless arrays that occur again: each later one, and the first.
 
-    An operation makes a tensor of each array that it is given, so x + f(x) has made two of x.
+    An operation makes a node of each array that it is given, so x + f(x) has made two of x.
     """
-    first: dict[tuple[Any, ...], Tensor] = {}
+    first: dict[tuple[Any, ...], GraphNode] = {}
     same = {}
-    for x in tensors:
-        if x.is_leaf and not x.requires_grad and x.name is None and x.size > 1:
-            array = np.ascontiguousarray(x.data)
-            key = x.shape, array.dtype.str, blake2b(array.tobytes()).digest()
+    for x in nodes:
+        if x.function is None and not x.requires_grad and x.name is None and x.value.size > 1:
+            array = np.ascontiguousarray(x.value)
+            key = array.shape, array.dtype.str, blake2b(array.tobytes()).digest()
             if first.setdefault(key, x) is not x:
                 same[x] = first[key]
     return same
 
 
 def as_node(
-    tensor: Tensor,
+    source: GraphNode,
     number: int,
-    names: Mapping[Tensor, str],
+    names: Mapping[GraphNode, str],
     played: Play | None,
     rules: bool,
     forward: bool,
 ) -> Node:
-    """The node of a tensor, not yet connected."""
-    function = tensor.function
+    """The node of a picture for a recorded one, not yet connected."""
+    function = source.function
     if forward and function is not None:
         kind: Kind = "forward"
     elif function is not None:
         kind = "operation"
-    elif tensor.requires_grad or isinstance(tensor, Parameter):
+    elif source.requires_grad or source in Parameter.nodes:
         kind = "parameter"
-    elif tensor.dtype == bool or (tensor.name == "mask" and tensor.scope is not None):
+    elif source.value.dtype == bool or (source.name == "mask" and source.scope is not program):
         kind = "mask"
     else:
         kind = "input"
-    name = names.get(tensor, tensor.name)
-    value = numbers(tensor.data)
+    name = names.get(source, source.name)
+    value = numbers(source.value)
     if played is not None:
-        gradient = played.gradients.get(tensor)
+        gradient = played.gradients.get(source)
     else:
-        gradient = None if tensor.grad is None else numbers(tensor.grad.data)
+        gradient = None if source.grad is None else numbers(bare(source.grad))
     alarms = flags(value, gradient, sizes=played is not None)
-    if is_relu(tensor):
-        alarms += filter(None, [dead_units(tensor.data)])
+    if is_relu(source):
+        alarms += filter(None, [dead_units(source.value)])
     return Node(
         number=number,
         kind=kind,
         operation="" if function is None else function.__name__,
         name=None if name is None else str(name),
-        dtype=str(tensor.dtype),
+        dtype=str(source.value.dtype),
         value=value,
-        flows=tensor.requires_grad,
+        flows=source.requires_grad,
         gradient=gradient,
-        options=[] if function is None else [(k, spelled(v)) for k, v in tensor.metadata.items()],
-        rules=formulas(tensor, names) if rules and kind == "operation" else {},
-        parts=played.parts.get(tensor, []) if played else [],
+        options=[] if function is None else [(k, spelled(v)) for k, v in source.metadata.items()],
+        rules=formulas(source, names) if rules and kind == "operation" else {},
+        parts=played.parts.get(source, []) if played else [],
         flags=alarms,
     )
 
 
-def is_relu(tensor: Tensor) -> bool:
-    """Whether this is max(x, 0), and not in a composite that uses it for something else."""
-    if tensor.function is not np.maximum or not any(
-        isinstance(x, (int, float)) and x == 0 for x in tensor.inputs
+def is_relu(node: GraphNode) -> bool:
+    """Tell whether this is max(x, 0), and not in a composite that uses it for something else."""
+    if node.function is not np.maximum or not any(
+        isinstance(x, (int, float)) and x == 0 for x in node.inputs
     ):
         return False
-    scope = innermost_named(tensor.scope)
+    scope = innermost_named(node.scope)
     return scope is None or scope.name == "relu" or not hasattr(functional, str(scope.name))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import graphviz  # type: ignore[import-untyped]
-
 
 class NoRendererError(RuntimeError):
     """Graphviz is not there."""
@@ -16,6 +14,8 @@ def render(dot: str, format: str) -> bytes:
 
     Raises NoRendererError if there is neither.
     """
+    import graphviz  # type: ignore[import-untyped]  # loads slowly, and DOT and text need none
+
     picture: bytes
     try:
         picture = graphviz.pipe("dot", format, dot.encode())

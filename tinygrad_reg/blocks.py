@@ -1,0 +1,181 @@
+"""Blocks and decorators that enter a scope: `scope`, `no_grad`, `observing` and `composite`.
+
+>>> with scope("encoder"), no_grad():
+...     str(current.get()), current.get().records
+('encoder', False)
+
+A generator shares the context variables of whoever runs it.  So a block around a `yield` stays in
+force for the caller while the generator rests (PEP 550).  Put the block around the whole loop
+instead, or decorate the generator, which then enters its scope whenever it runs.  To leave a block
+is to go back to the nearest one around it that is still open, so generators that have finished
+leave nothing behind, in whichever order they finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from .generators import in_pieces, runs_in_pieces
+from .scope import Observer, Scope, current, nearest_open
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Block:
+    """A `with` block in a scope of its own.  As a decorator it is put around a function's body.
+
+    The same block may be entered several times, also by several threads, or within itself.
+
+    Parameters
+    ----------
+    name
+        The name of the scope.
+    records
+        Whether operations are recorded; by default as around the block.
+    observer
+        Who else is told of operations and derivatives.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        records: bool | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.name = name
+        self.records = records
+        self.observer = observer
+
+    def entry(self) -> Scope:
+        """A new scope with these settings inside the current one."""
+        scope = Scope(self.name, current.get())
+        scope.block = self
+        if self.records is not None:
+            scope.records = self.records
+        if self.observer is not None and self.observer not in scope.observers:
+            scope.observers += (self.observer,)
+        return scope
+
+    def __enter__(self) -> None:
+        self.latest = self.entry()
+        current.set(self.latest)
+
+    def __exit__(self, *_: object) -> None:
+        scope: Scope | None = current.get()
+        while scope is not None and scope.block is not self:
+            scope = scope.parent
+        here = scope is not None  # not if a block around it was left, nor in another thread
+        scope = scope or self.latest
+        scope.block, scope.left = None, True
+        if here:
+            current.set(nearest_open(scope))
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if runs_in_pieces(function):
+            return in_pieces(function, current, self.entry)
+
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self:
+                return function(*args, **kwargs)
+
+        return inside
+
+
+def scope(name: str) -> Block:
+    """Give everything computed in a `with` block a box of this name in pictures.
+
+    Also a decorator: `@scope("encoder")`.
+
+    Parameters
+    ----------
+    name
+        The name of the box.
+
+    Examples
+    --------
+    >>> with scope("encoder"):
+    ...     str(current.get())
+    'encoder'
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"scope: the name must be text, not {type(name).__name__}")
+    return Block(name)
+
+
+def no_grad() -> Block:
+    """Compute without recording: results carry no graph, and nothing wants a gradient.
+
+    A context manager, `with no_grad():`, and a decorator, `@no_grad()`.  It holds for the current
+    thread or asyncio task alone.
+
+    Examples
+    --------
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    return Block(records=False)
+
+
+def observing(observer: Observer) -> Block:
+    """Tell an observer of every operation in a `with` block, and of every derivative.
+
+    Also a decorator: `@observing(observer)`.
+
+    Parameters
+    ----------
+    observer
+        An object with the four methods of `scope.Observer`.
+
+    Examples
+    --------
+    >>> class Count(Observer):
+    ...     operations = 0
+    ...     def computed(self, node, function, inputs):
+    ...         self.operations += 1
+    >>> count = Count()
+    >>> with observing(count):
+    ...     y = Tensor([1.0, 2.0]) * 3 + 1
+    >>> count.operations
+    2
+    """
+    return Block(observer=observer)
+
+
+def composite(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that everything it computes gets a scope with the function's name.
+
+    Examples
+    --------
+    >>> @composite
+    ... def square(x):
+    ...     return str(current.get())
+    >>> square(3)
+    'square'
+    """
+    if not callable(function):
+        raise TypeError(f"composite: this decorates functions, not {type(function).__name__}")
+    name = getattr(function, "__name__", type(function).__name__)
+    if runs_in_pieces(function):
+        return Block(name)(function)
+
+    @wraps(function)
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as `entered`, in fewer steps
+        outside = current.get()
+        token = current.set(Scope(name, outside))
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if outside.left:
+                current.set(nearest_open(outside))
+            else:
+                current.reset(token)
+
+    return scoped

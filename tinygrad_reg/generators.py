@@ -1,0 +1,89 @@
+"""Functions whose body runs in pieces: generators, coroutines and asynchronous generators.
+
+A call of such a function returns at once, and its body runs later, a piece at a time.  Context
+variables belong to whoever runs a piece, so a decorator that sets one must do so for each piece.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from functools import partial, wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def runs_in_pieces(function: Callable[..., Any]) -> bool:
+    """Tell whether a call of the function returns before its body has run."""
+    kinds = (isgeneratorfunction, iscoroutinefunction, isasyncgenfunction)
+    return any(is_kind(function) for is_kind in kinds)
+
+
+def in_pieces(
+    function: Callable[..., Any], variable: ContextVar[T], start: Callable[[], T]
+) -> Callable[..., Any]:
+    """Decorate such a function, so that its body has a value of its own for a context variable.
+
+    The value is what `start()` gives when the body starts, until the body sets another.
+    """
+    inside: Callable[..., Any]
+    if isgeneratorfunction(function):
+
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            return (yield from run(function(*args, **kwargs), Piece(variable, start())))
+
+    elif iscoroutinefunction(function):
+
+        async def inside(*args: Any, **kwargs: Any) -> Any:
+            return await run(function(*args, **kwargs), Piece(variable, start()))
+
+    else:
+
+        async def inside(*args: Any, **kwargs: Any) -> Any:
+            items, piece = function(*args, **kwargs), Piece(variable, start())
+            step = items.asend(None)
+            while True:
+                try:
+                    item = await run(step, piece)
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = items.asend((yield item))
+                except BaseException as error:
+                    step = items.athrow(error)
+
+    return wraps(function)(inside)
+
+
+class Piece(Generic[T]):
+    """A `with` block for each piece: the variable has the value that the piece before has left."""
+
+    def __init__(self, variable: ContextVar[T], value: T) -> None:
+        self.variable = variable
+        self.value = value
+
+    def __enter__(self) -> None:
+        self.outside = self.variable.set(self.value)
+
+    def __exit__(self, *_: object) -> None:
+        self.value = self.variable.get()
+        self.variable.reset(self.outside)
+
+
+@types.coroutine
+def run(body: Any, piece: Piece[Any]) -> Generator[Any, Any, Any]:
+    """Run a generator or coroutine piece by piece, and pass on what goes in and comes out."""
+    resume = partial(body.send, None)
+    while True:
+        try:
+            with piece:
+                item = resume()
+        except StopIteration as stop:
+            return stop.value
+        try:
+            resume = partial(body.send, (yield item))
+        except BaseException as error:  # GeneratorExit, too: what close() throws
+            resume = partial(body.throw, error)

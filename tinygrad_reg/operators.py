@@ -1,0 +1,189 @@
+"""The operators and methods of tensors: what makes a `Tensor` look like an array.
+
+Each hands its operands on to `self.apply`, with the function of the table that it stands for.  This
+file knows no `Tensor`; it is a base class of it, and the type variable `Result` stands for it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import errors, primitives
+from .attributes import Attributes, bare
+from .checks import check_dtype, check_shape, new_array
+from .primitives import Array, Shape
+
+Result = TypeVar("Result")
+Operand: TypeAlias = "Attributes | int | float | npt.ArrayLike"
+Axis: TypeAlias = int | tuple[int, ...] | None
+
+
+class Operators(Attributes, Generic[Result]):
+    """Operators, methods and indexing.  Comparisons give arrays, everything else gives tensors."""
+
+    __slots__ = ()
+
+    apply: Callable[..., Result]
+    detach: Callable[[], Result]
+
+    # --- Arithmetic ------------------------------------------------------------------------------
+    # fmt: off
+
+    def __add__(self, other: Operand) -> Result: return self.apply(np.add, self, other)
+    def __radd__(self, other: Operand) -> Result: return self.apply(np.add, other, self)
+    def __sub__(self, other: Operand) -> Result: return self.apply(np.subtract, self, other)
+    def __rsub__(self, other: Operand) -> Result: return self.apply(np.subtract, other, self)
+    def __mul__(self, other: Operand) -> Result: return self.apply(np.multiply, self, other)
+    def __rmul__(self, other: Operand) -> Result: return self.apply(np.multiply, other, self)
+    def __truediv__(self, other: Operand) -> Result: return self.apply(np.divide, self, other)
+    def __rtruediv__(self, other: Operand) -> Result: return self.apply(np.divide, other, self)
+    def __matmul__(self, other: Operand) -> Result: return self.apply(np.matmul, self, other)
+    def __rmatmul__(self, other: Operand) -> Result: return self.apply(np.matmul, other, self)
+    def __rpow__(self, other: Operand) -> Result: return self.apply(np.power, other, self)
+    def __neg__(self) -> Result: return self.apply(np.negative, self)
+    def __pos__(self) -> Result: return self  # type: ignore[return-value]
+    def __abs__(self) -> Result: return self.apply(np.abs, self)
+
+    def __pow__(self, exponent: Operand) -> Result:
+        if isinstance(exponent, (int, float)) and exponent == 2:
+            return self.apply(np.square, self)  # as NumPy's ** does; it is much faster than pow
+        return self.apply(np.power, self, exponent)
+
+    # Comparisons have no derivative: they give boolean arrays.
+    def __lt__(self, other: Operand) -> Array: return without_gradient(operator.lt, self, other)
+    def __le__(self, other: Operand) -> Array: return without_gradient(operator.le, self, other)
+    def __gt__(self, other: Operand) -> Array: return without_gradient(operator.gt, self, other)
+    def __ge__(self, other: Operand) -> Array: return without_gradient(operator.ge, self, other)
+    def __eq__(self, other: object) -> Array: return without_gradient(operator.eq, self, other)
+    def __ne__(self, other: object) -> Array: return without_gradient(operator.ne, self, other)
+    __hash__ = object.__hash__
+
+    # --- Functions of one variable ---------------------------------------------------------------
+
+    def exp(self) -> Result: return self.apply(np.exp, self)
+    def log(self) -> Result: return self.apply(np.log, self)
+    def log1p(self) -> Result: return self.apply(np.log1p, self)
+    def sqrt(self) -> Result: return self.apply(np.sqrt, self)
+    def tanh(self) -> Result: return self.apply(np.tanh, self)
+    def abs(self) -> Result: return self.apply(np.abs, self)
+    # fmt: on
+
+    # --- Reductions ------------------------------------------------------------------------------
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Result:
+        """Σ x along an axis, several, or all (None); keepdims leaves size 1 there."""
+        return self.apply(primitives.sum, self, axis=as_number(axis), keepdims=keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Result:
+        """The largest elements; where several are equal they share the gradient."""
+        return self.apply(primitives.max, self, axis=as_number(axis), keepdims=keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Result:
+        """The smallest elements; where several are equal they share the gradient."""
+        return self.apply(primitives.min, self, axis=as_number(axis), keepdims=keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Result:
+        """Σ x / n along the axis, where n elements come together."""
+        return self.apply(np.divide, self.sum(axis, keepdims), count_along(self.shape, axis))
+
+    def var(self, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Result:
+        """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
+        return self._by_numpy(np.var, axis, keepdims=keepdims, ddof=ddof)
+
+    def argmax(self, axis: int | None = None) -> Array:
+        """The index of the largest element: an array of integers, and not a tensor."""
+        return without_gradient(np.argmax, self, axis=axis)
+
+    # --- Shapes, types and indices ---------------------------------------------------------------
+
+    def reshape(self, *shape: int | Sequence[int]) -> Result:
+        """`t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""
+        sizes = check_shape("reshape: sizes", shape[0] if len(shape) == 1 else shape)
+        return self.apply(primitives.reshape, self, shape=sizes)
+
+    def transpose(self, *axes: int | Sequence[int] | None) -> Result:
+        """Reorder the axes; without arguments, reverse them."""
+        order: Any = axes[0] if len(axes) == 1 else axes or None
+        order = range(self.ndim)[::-1] if order is None else order
+        return self.apply(primitives.transpose, self, axes=check_shape("transpose: axes", order))
+
+    @property
+    def T(self) -> Result:  # noqa: N802
+        """The transpose: axes in reverse order."""
+        return self.transpose()
+
+    def swapaxes(self, axis1: int, axis2: int) -> Result:
+        """Exchange two axes."""
+        return self._by_numpy(np.swapaxes, axis1, axis2)
+
+    def squeeze(self, axis: Axis = None) -> Result:
+        """Remove axes of size 1: all of them, or those given."""
+        return self._by_numpy(np.squeeze, axis)
+
+    def astype(self, dtype: npt.DTypeLike) -> Result:
+        """Another type; gradients flow back in the old one, and not at all through integers."""
+        dtype = check_dtype("astype: dtype", dtype)
+        x = self if dtype.kind == "f" else self.detach()
+        return self.apply(primitives.astype, x, dtype=dtype)
+
+    def _by_numpy(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Result:
+        """Call NumPy's function, which is composed of others: NEP 18 leads it to `arrays.py`."""
+        result: Result = function(self, *args, **kwargs)
+        return result
+
+    def __getitem__(self, index: Any) -> Result:
+        return self.apply(primitives.getitem, self, index=frozen_index(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "assignment into a tensor is impossible, since graphs rely on its values; build a new "
+            "one, e.g. np.where(mask, new, t) or np.concatenate(...), or replace t.data whole"
+        )
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len: a tensor of shape () has no length")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Result]:
+        return (self[i] for i in range(len(self)))
+
+
+def without_gradient(function: Callable[..., Any], *operands: Any, **options: Any) -> Any:
+    """Call a function that has no derivative on the arrays in tensors."""
+    values = bare(operands)
+    try:
+        return function(*values, **options)
+    except errors.NUMPY_ERRORS as error:
+        raise errors.explained(error, function, values, options) from error
+
+
+def as_number(axis: Any) -> Any:
+    """An axis that may be a NumPy array of shape () as a number."""
+    return axis.item() if type(axis) is np.ndarray and axis.ndim == 0 else axis
+
+
+def count_along(shape: Shape, axis: Axis) -> int:
+    """The number of elements that a reduction over `axis` takes together."""
+    if axis is None:
+        return prod(shape)
+    return prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def frozen_index(index: Any) -> Any:
+    """An index that stays as it is: with arrays of our own for lists, arrays and tensors."""
+    if isinstance(index, tuple):
+        return tuple(map(frozen_index, index))
+    if isinstance(index, np.integer):
+        return int(index)
+    if isinstance(index, (list, np.ndarray, Attributes)):
+        array = new_array("getitem: the index", bare(index))
+        empty = isinstance(index, list) and array.size == 0  # NumPy makes an array of floats of it
+        return array.astype(int) if empty else array
+    return index
