@@ -51,10 +51,10 @@ def samples(name, n):
 
 def assert_the_same(found, expected):
     for a, b in zip(found, expected):
-        assert isinstance(a._data, da.Array)
+        assert isinstance(a._array, da.Array)
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a._data.compute(), b._data, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(a._array.compute(), b._array, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", [name for name in catalogue if name not in IN_PART])
@@ -104,9 +104,9 @@ def test_a_training_step_of_a_network_on_dask_arrays(dtype):
     theirs = [expected_loss, *(p.grad for p in expected), *expected_running]
     tolerance = 1e-5 if dtype is np.float32 else 1e-12
     for a, b in zip(ours, theirs):
-        assert isinstance(a._data, da.Array)
+        assert isinstance(a._array, da.Array)
         assert a.dtype == dtype
-        np.testing.assert_allclose(a._data.compute(), b._data, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(a._array.compute(), b._array, rtol=tolerance, atol=tolerance)
 
 
 def test_second_derivatives_of_a_network_on_dask_arrays():
@@ -120,7 +120,7 @@ def test_second_derivatives_of_a_network_on_dask_arrays():
             p.grad = None
         length.backward()
     for a, b in zip(ours, theirs):
-        np.testing.assert_allclose(a.grad._data.compute(), b.grad._data, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(a.grad._array.compute(), b.grad._array, rtol=1e-9, atol=1e-12)
 
 
 def test_a_batch_on_dask_through_weights_on_numpy():
@@ -131,10 +131,10 @@ def test_a_batch_on_dask_through_weights_on_numpy():
 
     loss, parameters, _ = step(only_the_batch, *arrays, mask)
     expected_loss, expected, _ = step(np.array, *arrays, mask)
-    assert isinstance(loss._data, da.Array)
-    np.testing.assert_allclose(loss._data.compute(), expected_loss._data, rtol=1e-12)
+    assert isinstance(loss._array, da.Array)
+    np.testing.assert_allclose(loss._array.compute(), expected_loss._array, rtol=1e-12)
     for a, b in zip(parameters, expected):
-        np.testing.assert_allclose(np.asarray(a.grad._data), b.grad._data, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(np.asarray(a.grad._array), b.grad._array, rtol=1e-9, atol=1e-12)
 
 
 def test_nothing_is_computed_before_it_is_asked_for():
@@ -148,5 +148,5 @@ def test_nothing_is_computed_before_it_is_asked_for():
     computed.clear()  # Dask tried it on an empty array
     ((x * x).tanh() @ np.ones((6, 2))).sum().backward()
     assert not computed
-    x.grad._data.compute()
+    x.grad._array.compute()
     assert computed

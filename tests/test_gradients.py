@@ -190,9 +190,9 @@ def test_the_fast_path_gives_the_numbers_of_the_recorded_path(entry):
     fast = pull_back(result, u, leaves)
     recorded = pull_back(result, u, leaves, create_graph=True)
     for quick, slow, x in zip(fast, recorded, leaves):
-        assert type(quick._data) is type(slow._data)
+        assert type(quick._array) is type(slow._array)
         assert quick.shape == slow.shape == x.shape
-        np.testing.assert_array_equal(quick._data, slow._data)  # the same calls: bit for bit
+        np.testing.assert_array_equal(quick._array, slow._array)  # the same calls: bit for bit
 
 
 @each_entry
@@ -209,9 +209,9 @@ def test_float32_stays_float32_to_second_order(entry):
     assert [g.dtype for g in second] == [np.float32] * len(leaves)
     exact_leaves = entry.leaves()
     exact_result = entry.f(*exact_leaves)
-    np.testing.assert_allclose(result._data, exact_result._data, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result._array, exact_result._array, rtol=1e-4, atol=1e-5)
     for g, exact in zip(found, pull_back(exact_result, u.astype(float), exact_leaves)):
-        np.testing.assert_allclose(g._data, exact._data, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(g._array, exact._array, rtol=1e-3, atol=1e-4)
 
 
 # --- Conventions ---------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_pulling_back_twice_gives_the_same_and_changes_no_value(entry):
     first = [g.numpy() for g in pull_back(result, u, leaves)]
     second = pull_back(result, u, leaves)
     for a, b in zip(first, second):
-        np.testing.assert_array_equal(a, b._data)
+        np.testing.assert_array_equal(a, b._array)
     for value, node in zip(before, behind(result.node)):
         np.testing.assert_array_equal(value, node.value)
     np.testing.assert_array_equal(u, arriving(result))

@@ -148,4 +148,4 @@ def is_finite(x: Any) -> bool:
 
 def bare(x: Any) -> Any:
     """The array of a gradient, which is a tensor if it is recorded."""
-    return getattr(x, "_data", x)
+    return getattr(x, "_array", x)

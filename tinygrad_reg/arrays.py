@@ -129,14 +129,24 @@ def minimum(x: Operand, y: Operand) -> Tensor:
     return apply(np.minimum, x, y)
 
 
+def of_method(name: str) -> Callable[..., Tensor]:
+    """The function that calls a method of its first argument."""
+
+    def function(x: Operand, *args: Any, **kwargs: Any) -> Tensor:
+        result: Tensor = getattr(as_tensor(x), name)(*args, **kwargs)
+        return result
+
+    return function
+
+
 array_functions.update(
     {
-        np.sum: Tensor.sum,
-        np.mean: Tensor.mean,
-        np.max: Tensor.max,
-        np.amax: Tensor.max,
-        np.min: Tensor.min,
-        np.amin: Tensor.min,
+        np.sum: of_method("sum"),
+        np.mean: of_method("mean"),
+        np.max: of_method("max"),
+        np.amax: of_method("max"),
+        np.min: of_method("min"),
+        np.amin: of_method("min"),
         np.var: var,
         np.reshape: reshape,
         np.transpose: transpose,

@@ -26,9 +26,9 @@ from .scope import current
 class Attributes:
     """An array, its node, and what can be seen and set of them."""
 
-    __slots__ = ("__weakref__", "_data", "node")
+    __slots__ = ("__weakref__", "_array", "node")
 
-    _data: Array
+    _array: Array
     node: Node
 
     # --- The array -------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ class Attributes:
         type if that is a float type.  Only leaves can be given new data.  A graph that was recorded
         with the old data can no longer be differentiated: `backward` raises `StaleValueError`.
         """
-        return read_only(self._data)
+        return read_only(self._array)
 
     @data.setter
     def data(self, new: Any) -> None:
@@ -55,39 +55,39 @@ class Attributes:
 
     def replace(self, array: Array) -> None:
         """`data = array` for optimizers: unchecked, and without a copy."""
-        self._data = self.node.value = array
+        self._array = self.node.value = array
         self.node.replaced = next_number()
 
     @property
     def shape(self) -> Shape:
         """The number of elements along each axis."""
-        shape: Shape = self._data.shape
+        shape: Shape = self._array.shape
         return shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self._data.shape)
+        return len(self._array.shape)
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(self._data.size)
+        return int(self._array.size)
 
     @property
     def dtype(self) -> Any:
         """The type of the elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     def item(self) -> Any:
         """The only element, as a Python number."""
-        if self._data.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"item: the tensor has {self.size} elements, shape {self.shape}")
-        return self._data.item()
+        return self._array.item()
 
     def numpy(self) -> npt.NDArray[Any]:
         """A copy as a NumPy array, which you may change."""
-        return np.array(self._data)
+        return np.array(self._array)
 
     # --- The node --------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Attributes:
         return self.node.function is None
 
     def __repr__(self) -> str:
-        text = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        text = np.array2string(np.asarray(self._array), separator=", ", prefix="Tensor(")
         if self.dtype != np.float64 and self.dtype.kind == "f":
             text += f", dtype={self.dtype}"
         if self.node.function is not None:
@@ -133,7 +133,7 @@ class Attributes:
         remedy = "it is part of a graph; copy .detach() of it"
         check_leaf("copy", self.node.function, remedy, TypeError)
         state = None if self.node.grad is None else (None, {"grad": bare(self.node.grad)})
-        return type(self), (self._data, self.requires_grad, self.name), state
+        return type(self), (self._array, self.requires_grad, self.name), state
 
     def _stay_in_graph(self, what: str) -> None:
         """Refuse a conversion that would lose a gradient; under `no_grad` nothing wants one."""
@@ -145,7 +145,7 @@ def own_array(what: str, data: Any) -> Array:
     """A numeric array that nobody else can change."""
     if isinstance(data, Attributes):
         data._stay_in_graph(what)
-        return data._data
+        return data._array
     if not isinstance(data, np.ndarray) and hasattr(data, "__array_function__"):
         return data.copy()  # another library's array: it stays what it is
     return new_numeric_array(what, data)
@@ -166,7 +166,7 @@ def read_only(array: Array) -> Array:
 def bare(x: Any) -> Any:
     """The array in a tensor, and in tensors inside tuples, lists and dictionaries."""
     if isinstance(x, Attributes):
-        return x._data
+        return x._array
     if isinstance(x, (tuple, list)):
         return type(x)(map(bare, x))
     return {key: bare(value) for key, value in x.items()} if isinstance(x, dict) else x

@@ -118,13 +118,18 @@ def no_rule(function: Any) -> TypeError:
     return TypeError(
         f"np.{function.__name__} has no derivative rule, so it does not work on tensors; the "
         "functions that do are in tinygrad_reg/primitives.py, where one line adds another; "
-        "without gradient, use it on t.numpy()"
+        "without gradient, use it on t.numpy() (.item() gives a number, .detach() a tensor)"
     )
 
 
 def not_supported(name: str, kwargs: dict[str, Any], reason: str = "") -> TypeError:
     """A function of NumPy was called in a way that tensors do not know."""
     keywords = f" with {', '.join(kwargs)}=" if kwargs else ""
+    if "out" in kwargs:
+        reason = (
+            ": an array keeps no gradient, so write a = a + t instead of a += t, or write into it "
+            "what .numpy(), .item() or .detach() takes out of the graph"
+        )
     return TypeError(f"np.{name}{keywords} is not supported on tensors{reason}")
 
 

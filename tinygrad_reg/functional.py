@@ -91,7 +91,7 @@ REDUCTIONS, MODES = get_args(Reduction), get_args(Mode)
 def as_float(x: Operand) -> Tensor:
     """A tensor of floats: integers and booleans become float64."""
     x = as_tensor(x)
-    return x if x._data.dtype.kind == "f" else x.astype(np.float64)
+    return x if x._array.dtype.kind == "f" else x.astype(np.float64)
 
 
 # --- Activations ---------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def logsumexp(x: Operand, axis: Axis = -1, keepdims: bool = False) -> Tensor:
     Tensor(1000.)
     """
     x = as_float(x)
-    top = largest(x, axis)._data
+    top = largest(x, axis)._array
     top = constant(np.where(np.isfinite(top), top, 0), name="max")
     total = (x - top).exp().sum(axis, keepdims=True).log() + top
     return total if check_bool("logsumexp: keepdims", keepdims) else squeeze(total, axis)
@@ -209,9 +209,9 @@ def logsumexp(x: Operand, axis: Axis = -1, keepdims: bool = False) -> Tensor:
 def largest(x: Tensor, axis: Axis) -> Tensor:
     """The maximum along the axis as a constant: to shift by it cancels out, so that is exact."""
     try:
-        return constant(x._data.max(axis=axis, keepdims=True), name="max")
+        return constant(x._array.max(axis=axis, keepdims=True), name="max")
     except NUMPY_ERRORS as error:
-        raise explained(error, np.max, [x._data], {"axis": axis}) from error
+        raise explained(error, np.max, [x._array], {"axis": axis}) from error
 
 
 # --- Losses --------------------------------------------------------------------------------------
@@ -262,14 +262,14 @@ def cross_entropy(
     smoothing = check_float("cross_entropy: label_smoothing", label_smoothing, "in [0, 1]")
     x = as_float(input)
     y = target_probabilities(target, x)
-    *examples, classes = x._data.shape
+    *examples, classes = x._array.shape
     n = examples[0] if examples and reduction == "mean" else 1
     if smoothing:
         y = (1 - smoothing) * y + smoothing / classes
     weights = named(y * (-1 / n), "-target / n" if n > 1 else "-target")
     logs = log_softmax(x)
     total = vdot(weights, logs)  # -Σ y log softmax over all classes and examples, in one product
-    if total._data != total._data:  # NaN: a logit of -∞ makes 0 · ∞ of a class not meant
+    if total._array != total._array:  # NaN: a logit of -∞ makes 0 · ∞ of a class not meant
         logs = where(y == 0, 0, logs)
         total = vdot(weights, logs)
     return (weights * logs).sum(axis=-1) if reduction == "none" else total
@@ -443,7 +443,7 @@ def batch_norm(
     training, momentum, eps = check_batch_norm(
         x, running_mean, running_var, weight, bias, training, momentum, eps
     )
-    n = x._data.shape[0]
+    n = x._array.shape[0]
     if training or running_mean is None or running_var is None:
         average = constant(averaging_row(n, x.dtype), name="1/n")
         mean = average @ x
@@ -463,7 +463,7 @@ def batch_norm(
 
 def move(running: Tensor, batch: Tensor, momentum: float, unbiased: float = 1.0) -> None:
     """Let an exponential average take its next step."""
-    average = (1 - momentum) * running._data + (momentum * unbiased) * batch._data
+    average = (1 - momentum) * running._array + (momentum * unbiased) * batch._array
     running.replace(average if average.dtype is running.dtype else average.astype(running.dtype))
 
 
@@ -697,7 +697,7 @@ def target_probabilities(target: Operand, logits: Tensor) -> Tensor | Array:
 
     It is a tensor if gradients flow into it, else a bare array.
     """
-    shape = logits._data.shape
+    shape = logits._array.shape
     if len(shape) not in (1, 2) or 0 in shape:
         raise ValueError(
             f"cross_entropy: the logits must be (n, classes) or (classes,), not empty, "
@@ -705,7 +705,7 @@ def target_probabilities(target: Operand, logits: Tensor) -> Tensor | Array:
         )
     labels: Array = target
     if isinstance(target, Tensor):
-        labels = target._data
+        labels = target._array
     elif type(target) is not np.ndarray:
         labels = new_numeric_array("cross_entropy: the target", target)
     if labels.dtype.kind == "f":
@@ -713,7 +713,7 @@ def target_probabilities(target: Operand, logits: Tensor) -> Tensor | Array:
         wanted = isinstance(target, Tensor) and target.requires_grad
         return target if wanted else labels.astype(logits.dtype)
     check_labels(labels, shape)
-    one_hot = labels[..., None] == np.arange(shape[-1], like=logits._data)
+    one_hot = labels[..., None] == np.arange(shape[-1], like=logits._array)
     if np.count_nonzero(one_hot) != labels.size:
         raise ValueError(
             f"cross_entropy: class indices must be from 0 to {shape[-1] - 1}, but they go from "
@@ -775,7 +775,7 @@ def check_batch_norm(
     eps: float,
 ) -> tuple[bool, float, float]:
     """The settings, of arguments that fit together."""
-    shape = x._data.shape
+    shape = x._array.shape
     if len(shape) < 2:
         raise ValueError(f"batch_norm: x must be (n, features), but has shape {shape}")
     training = check_bool("batch_norm: training", training)
@@ -788,7 +788,7 @@ def check_batch_norm(
             raise TypeError(
                 f"batch_norm: statistics and parameters are tensors, not {shown(vector)}"
             )
-        if vector._data.shape != shape[1:]:
+        if vector._array.shape != shape[1:]:
             raise ValueError(
                 f"batch_norm: x of shape {shape} has {shape[1]} features, but a statistic or "
                 f"parameter has shape {vector.shape}"

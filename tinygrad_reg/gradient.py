@@ -67,7 +67,7 @@ def value_and_grad(
         # The gradient has a gradient itself only if f also saw something older that wants one.
         create_graph = may_continue and value.requires_grad and reaches_beyond(value.node, since)
         lift = Recorder() if create_graph else None
-        one = constant(value._data**0)
+        one = constant(value._array**0)
         found = gradients(value, one, targets, lift, since)
         results = tuple(as_gradient(found.get(node), node) for node in targets)
         return value if create_graph else value.detach(), results if several else results[0]

@@ -149,7 +149,7 @@ class Module:
     def astype(self: M, dtype: npt.DTypeLike) -> M:
         """Turn all parameters and buffers into another float type, and forget gradients."""
         dtype = check_dtype(f"{type(self).__name__}.astype: dtype", dtype, "f")
-        arrays = {tensor: tensor._data.astype(dtype) for _, tensor in self.named_tensors()}
+        arrays = {tensor: tensor._array.astype(dtype) for _, tensor in self.named_tensors()}
         for tensor, array in arrays.items():
             tensor.replace(array)
             tensor.grad = None

@@ -149,7 +149,7 @@ class Operators(Attributes, Generic[Result]):
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("len: a tensor of shape () has no length")
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Result]:
         return (self[i] for i in range(len(self)))

@@ -68,8 +68,8 @@ class Optimizer(Stateful):
         for i, p in enumerate(self.parameters):
             g = p.node.grad
             if g is not None:
-                array = p._data
-                update = self.update(i, array, g._data if isinstance(g, Tensor) else g)
+                array = p._array
+                update = self.update(i, array, g._array if isinstance(g, Tensor) else g)
                 # Where it can, the memory of the update serves for the result.
                 new = np.subtract(array, update, update) if array.ndim else array - update
                 p.replace(new if new.dtype is array.dtype else new.astype(array.dtype))
@@ -86,7 +86,7 @@ class Optimizer(Stateful):
 
     def zeros(self) -> list[npt.NDArray[Any]]:
         """State: an array of zeros for each parameter."""
-        return [np.zeros_like(p._data) for p in self.parameters]
+        return [np.zeros_like(p._array) for p in self.parameters]
 
 
 class SGD(Optimizer):

@@ -47,17 +47,11 @@ class Protocols(Operators[Result]):
 
     def __index__(self) -> int:
         self._stay_in_graph("index")
-        return operator.index(self._data)
+        return operator.index(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         self._stay_in_graph("conversion to an array")
         return np.array(self.data, dtype=dtype, copy=copy)
-
-    @property
-    def _mask(self) -> Any:
-        """What np.ma asks for in `masked * t`, where it takes `_data` and forgets the gradient."""
-        self._stay_in_graph("conversion to a masked array (use masked.filled(value))")
-        return np.ma.nomask
 
     # --- NumPy's functions -----------------------------------------------------------------------
 

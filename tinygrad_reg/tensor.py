@@ -38,7 +38,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     for x, rule in zip(inputs, table[function]):
         node: Any
         if isinstance(x, Tensor):
-            node, value = x.node, x._data
+            node, value = x.node, x._array
             if node.requires_grad and rule is not None:
                 edges.append((len(nodes), rule))
         elif isinstance(x, NUMBERS):  # stays one, for Python's numbers widen no type
@@ -60,7 +60,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     if scope.observers:
         tell(scope.observers, "computed", node, function, nodes)
     out = new(Tensor)
-    out._data = result
+    out._array = result
     out.node = node
     return out
 
@@ -68,7 +68,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
 def tensor(data: Array, node: Node) -> Tensor:
     """The tensor of an array and its node."""
     out = Tensor.__new__(Tensor)
-    out._data = data
+    out._array = data
     out.node = node
     return out
 
@@ -119,8 +119,8 @@ class Tensor(Protocols["Tensor"]):
     def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"Tensor: the name must be text, not {errors.shown(name)}")
-        self._data = own_array("Tensor: data", data)
-        self.node = new_node(self._data, program, name)
+        self._array = own_array("Tensor: data", data)
+        self.node = new_node(self._array, program, name)
         self.requires_grad = requires_grad
 
     # --- Backpropagation -------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Tensor(Protocols["Tensor"]):
 
     def detach(self) -> Tensor:
         """The same array without the graph: a constant to everything computed from it."""
-        return constant(self._data, self.name)
+        return constant(self._array, self.name)
 
     def backward(self, gradient: Operand | None = None, create_graph: bool = False) -> None:
         """Add to `.grad` of every leaf the gradient of this tensor with respect to that leaf.
@@ -181,7 +181,7 @@ class Tensor(Protocols["Tensor"]):
         if gradient is None:
             if self.size != 1:
                 raise errors.no_single_derivative(self.shape)
-            return constant(self._data**0)  # 1, of the same shape, type and array library
+            return constant(self._array**0)  # 1, of the same shape, type and array library
         return self._fitting("backward", gradient)
 
     def _fitting(self, name: str, gradient: Operand) -> Tensor:
@@ -216,7 +216,7 @@ def gradients(
         Leaves out all nodes with smaller numbers.
     """
     outside = current.get()
-    steps = sweep(root.node, arriving._data if lift is None else arriving, lift, since)
+    steps = sweep(root.node, arriving._array if lift is None else arriving, lift, since)
     try:
         return {
             node: g

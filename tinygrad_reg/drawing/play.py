@@ -44,6 +44,6 @@ def play(result: Tensor) -> Play:
     """
     played = Play()
     observers = *current.get().observers, played
-    for _ in sweep(result.node, result._data**0, observers=observers):
+    for _ in sweep(result.node, result._array**0, observers=observers):
         pass
     return played
