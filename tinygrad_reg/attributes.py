@@ -20,7 +20,7 @@ from .checks import (
 from .errors import lost_gradient
 from .graph import Node, next_number
 from .primitives import Array, Shape
-from .scope import current
+from .scope import here
 
 
 class Attributes:
@@ -137,7 +137,7 @@ class Attributes:
 
     def _stay_in_graph(self, what: str) -> None:
         """Refuse a conversion that would lose a gradient; under `no_grad` nothing wants one."""
-        if self.node.requires_grad and current.get().records:
+        if self.node.requires_grad and here().records:
             raise lost_gradient(what)
 
 

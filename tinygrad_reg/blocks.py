@@ -1,7 +1,7 @@
 """Blocks and decorators that enter a scope: `scope`, `no_grad`, `observing` and `composite`.
 
 >>> with scope("encoder"), no_grad():
-...     str(current.get()), current.get().records
+...     str(here()), here().records
 ('encoder', False)
 
 A generator shares the context variables of whoever runs it.  So a block around a `yield` stays in
@@ -18,7 +18,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from .generators import in_pieces, runs_in_pieces
-from .scope import Observer, Scope, current, nearest_open
+from .scope import Observer, Scope, current, enter, here, leave, nearest_open
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,7 +52,7 @@ class Block:
 
     def entry(self) -> Scope:
         """A new scope with these settings inside the current one."""
-        scope = Scope(self.name, current.get())
+        scope = Scope(self.name, here())
         scope.block = self
         if self.records is not None:
             scope.records = self.records
@@ -62,17 +62,17 @@ class Block:
 
     def __enter__(self) -> None:
         self.latest = self.entry()
-        current.set(self.latest)
+        enter(self.latest)
 
     def __exit__(self, *_: object) -> None:
-        scope: Scope | None = current.get()
+        scope: Scope | None = here()
         while scope is not None and scope.block is not self:
             scope = scope.parent
-        here = scope is not None  # not if a block around it was left, nor in another thread
+        found = scope is not None  # not if a block around it was left, nor in another thread
         scope = scope or self.latest
         scope.block, scope.left = None, True
-        if here:
-            current.set(nearest_open(scope))
+        if found:
+            enter(nearest_open(scope))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if runs_in_pieces(function):
@@ -99,7 +99,7 @@ def scope(name: str) -> Block:
     Examples
     --------
     >>> with scope("encoder"):
-    ...     str(current.get())
+    ...     str(here())
     'encoder'
     """
     if not isinstance(name, str):
@@ -156,7 +156,7 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
     --------
     >>> @composite
     ... def square(x):
-    ...     return str(current.get())
+    ...     return str(here())
     >>> square(3)
     'square'
     """
@@ -168,14 +168,14 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as `entered`, in fewer steps
-        outside = current.get()
-        token = current.set(Scope(name, outside))
+        outside = here()
+        token = enter(Scope(name, outside))
         try:
             return function(*args, **kwargs)
         finally:
             if outside.left:
-                current.set(nearest_open(outside))
+                enter(nearest_open(outside))
             else:
-                current.reset(token)
+                leave(token)
 
     return scoped

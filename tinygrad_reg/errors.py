@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .primitives import broadcasting
-from .scope import current
+from .scope import here
 
 # What NumPy raises if a call makes no sense; OverflowError for numbers that fit into no array.
 NUMPY_ERRORS = TypeError, ValueError, IndexError, MemoryError, OverflowError
@@ -41,7 +41,7 @@ def explained(
             "the last but one of the second (or its only one), and axes before must broadcast"
             f"{in_scope()}"
         )
-    if function in broadcasting and not metadata and not broadcast_together(shapes):
+    if function in broadcasting and "could not be broadcast" in str(error):
         return ValueError(
             f"{name}: shapes {listed} do not broadcast: counted from the last axis, sizes must be "
             f"equal or 1; reshape one of them, e.g. t.reshape(-1, 1){in_scope()}"
@@ -64,14 +64,6 @@ def shape_of(value: Any) -> Any:
         with suppress(ValueError):
             shape = np.shape(value)
     return shape or ()
-
-
-def broadcast_together(shapes: Sequence[Any]) -> bool:
-    """Tell whether shapes broadcast against each other."""
-    with suppress(ValueError):
-        np.broadcast_shapes(*shapes)
-        return True
-    return False
 
 
 # --- Errors of our own ---------------------------------------------------------------------------
@@ -149,5 +141,5 @@ def shown(value: Any) -> str:
 
 def in_scope() -> str:
     """Where in the program: the scopes around a call, " (in Linear/linear)"."""
-    scopes = str(current.get())
+    scopes = str(here())
     return f" (in {scopes})" if scopes else ""

@@ -11,7 +11,7 @@ import numpy as np
 from .blocks import Block
 from .checks import check_shape
 from .graph import Node
-from .scope import current
+from .scope import here
 from .settings import check_callable, check_float
 from .tensor import Recorder, Tensor, constant, gradients
 
@@ -57,7 +57,7 @@ def value_and_grad(
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         if any(not -len(args) <= p < len(args) for p in positions):
             raise ValueError(f"grad: no argument {argnum} among {len(args)} positional ones")
-        may_continue = current.get().records
+        may_continue = here().records
         with Block(records=True):
             watched = {p % len(args): watch(args[p], may_continue) for p in positions}
             value = f(*(watched.get(p, a) for p, a in enumerate(args)), **kwargs)

@@ -53,7 +53,7 @@ from typing import Any
 
 from . import errors
 from .primitives import Array, Rule, broadcasting, sum_to
-from .scope import Observer, Scope, current
+from .scope import Observer, Scope, here
 
 next_number = count(1).__next__
 
@@ -119,7 +119,7 @@ def new_node(
     inputs: Sequence[Any] = (),
     values: Sequence[Any] = (),
     edges: Sequence[tuple[int, Rule]] = (),
-    metadata: dict[str, Any] = {},  # noqa: B006
+    metadata: Any = None,
 ) -> Node:
     """Make a node: a leaf, or the node of a recorded call."""
     node = Node()  # without an `__init__`: a quarter faster
@@ -170,20 +170,21 @@ def sweep(
     StaleValueError
         If an input of the graph was given new data after it had been used.
     """
-    here: Iterable[Observer] = current.get().observers if observers is None else observers
+    in_force: Iterable[Observer] = here().observers if observers is None else observers
     gradients = {root: g}
     queue = [(-root.number, root)]
     while queue:
         _, node = heappop(queue)  # the newest of those that have a gradient
         g = gradients.pop(node)
-        told = here
+        told = in_force
         if node.scope.observers and observers is None:
-            told = {**dict.fromkeys(here), **dict.fromkeys(node.scope.observers)}
+            told = {**dict.fromkeys(in_force), **dict.fromkeys(node.scope.observers)}
         if told:
             tell(told, "summed", node, g)
         yield node, g
         if not node.edges:
             continue
+
         out, arguments = (node.value, node.values) if lift is None else lift.operands(node)
         for position, rule in node.edges:
             x = node.inputs[position]
@@ -196,13 +197,14 @@ def sweep(
                 part = fit(part, value, node, lift)
             if told:
                 tell(told, "pulled", node, position, g, part)
+
             if x not in gradients:
-                gradients[x] = part
                 heappush(queue, (-x.number, x))
             elif lift is None:
-                gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
+                part = gradients[x] + part  # not in place: a rule may hand on g itself
             else:
-                gradients[x] = lift.add(x, gradients[x], part)
+                part = lift.add(x, gradients[x], part)
+            gradients[x] = part
         if told:
             tell(told, "passed", node)
 

@@ -17,7 +17,7 @@ from .errors import rephrased, shown
 from .graph import Node
 from .operators import Operand
 from .random import generator
-from .scope import Scope, current, nearest_open
+from .scope import Scope, enter, here, leave, nearest_open
 from .settings import check_callable, check_choice, check_float, check_int
 from .tensor import Tensor, as_tensor
 
@@ -68,15 +68,15 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outside = current.get()
-        token = current.set(Scope(type(self).__name__, outside, self.training))
+        outside = here()
+        token = enter(Scope(type(self).__name__, outside, self.training))
         try:
             return self.forward(*args, **kwargs)
         finally:
             if outside.left:
-                current.set(nearest_open(outside))
+                enter(nearest_open(outside))
             else:
-                current.reset(token)
+                leave(token)
 
     # --- What is inside --------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ log(where(x > 0, x, 1)).  `detect_anomaly` finds the place.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial, wraps
 from itertools import accumulate, count
 from typing import Any
@@ -43,25 +43,17 @@ Array = Any  # a NumPy array, a Tensor, or another array that speaks NumPy's pro
 Shape = tuple[int, ...]
 Rule = Callable[..., Array]
 
-
-class EachPosition:
-    """Endless rules: `rule` with the position 0, 1, 2, … filled in."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-
-    def __iter__(self) -> Iterator[Rule]:
-        return (partial(self.rule, position) for position in count())
-
-
 # For each function, one rule per argument; None where no gradient flows.
-table: dict[Callable[..., Array], tuple[Rule | None, ...] | EachPosition] = {}
-# Functions that broadcast their arguments: gradients are summed back to the arguments' shapes.
+table: dict[Callable[..., Array], Iterable[Rule | None]] = {}
+# Functions that broadcast their arguments.
 broadcasting: set[Callable[..., Array]] = set()
 
 
 def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
-    """Enter a function that broadcasts its arguments; `sum_to` is applied to what rules give."""
+    """Enter a function that broadcasts its arguments.
+
+    What its rules give may have the shape of the result: it is added up by `sum_to`.
+    """
     table[function] = rules
     broadcasting.add(function)
 
@@ -69,26 +61,6 @@ def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
 def structural(function: Callable[..., Array], *rules: Rule | None) -> None:
     """Enter a function whose rules give gradients of exactly the arguments' shapes."""
     table[function] = rules
-
-
-def variadic(function: Callable[..., Array], rule: Rule) -> None:
-    """Enter a function of any number of arrays: its rule is told first which one is meant."""
-    table[function] = EachPosition(rule)
-
-
-def overridable(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Decorate a function of this file that rules call: a tensor takes the call over, to record it.
-
-    NumPy's own functions do this by NumPy's protocols (NEP 13 and 18).  Here an array that wants to
-    know of calls has a method `apply(function, *arrays, **metadata)`.
-    """
-
-    @wraps(function)
-    def call(x: Array, **metadata: Any) -> Array:
-        apply = None if type(x) is np.ndarray else getattr(x, "apply", None)
-        return function(x, **metadata) if apply is None else apply(call, x, **metadata)
-
-    return call
 
 
 # --- Arithmetic ----------------------------------------------------------------------------------
@@ -179,6 +151,21 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     return x.swapaxes(-1, -2) @ g
 
 
+class EachPosition:
+    """The rules of a function of any number of arrays: one rule, told the position 0, 1, 2, …."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __iter__(self) -> Iterator[Rule]:
+        return (partial(self.rule, position) for position in count())
+
+
+def variadic(function: Callable[..., Array], rule: Rule) -> None:
+    """Enter a function of any number of arrays; the rule is called with a position in front."""
+    table[function] = EachPosition(rule)
+
+
 def sum_of_squares(*arrays: Array) -> Array:
     """Σ x² over all elements of all arrays, in one pass forward and one backward."""
     total = np.vdot(arrays[0], arrays[0])
@@ -239,6 +226,21 @@ structural(min, share_extremes)
 
 
 # --- Shapes, types and indices -------------------------------------------------------------------
+
+
+def overridable(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Decorate a function of this file that rules call: a tensor takes the call over, to record it.
+
+    NumPy's own functions do this by NumPy's protocols (NEP 13 and 18).  Here an array that wants to
+    know of calls has a method `apply(function, *arrays, **metadata)`.
+    """
+
+    @wraps(function)
+    def call(x: Array, **metadata: Any) -> Array:
+        apply = None if type(x) is np.ndarray else getattr(x, "apply", None)
+        return function(x, **metadata) if apply is None else apply(call, x, **metadata)
+
+    return call
 
 
 @overridable

@@ -4,9 +4,9 @@ Every node remembers the scope in which it was made, and pictures draw scopes as
 composite or a module enters one, and so do the blocks of `blocks.py`: `scope("name")`, `no_grad()`,
 `observing(…)`.  Scopes nest, and each entry is an object of its own: two dropouts stay two.
 
->>> with entered(Scope("encoder", current.get())):
-...     with entered(Scope("layer", current.get())):
-...         str(current.get())
+>>> with entered(Scope("encoder", here())):
+...     with entered(Scope("layer", here())):
+...         str(here())
 'encoder/layer'
 
 The current scope is a context variable, so each thread and each asyncio task has its own.
@@ -96,17 +96,20 @@ class Scope:
 
 program = Scope(None, None)
 current: ContextVar[Scope] = ContextVar("current", default=program)
+here = current.get  # the current scope
+enter = current.set  # makes a scope the current one; what it gives is for `leave`
+leave = current.reset
 
 
 @contextmanager
 def entered(scope: Scope) -> Iterator[None]:
     """Make a scope the current one in a `with` block."""
-    outside = current.get()
+    outside = here()
+    enter(scope)
     try:
-        current.set(scope)
         yield
     finally:
-        current.set(nearest_open(outside))
+        enter(nearest_open(outside))
 
 
 def nearest_open(scope: Scope) -> Scope:

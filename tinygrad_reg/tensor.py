@@ -14,7 +14,7 @@ from .graph import Node, new_node, sweep, tell
 from .operators import Operand
 from .primitives import Array, Shape, sum_to, table
 from .protocols import Protocols
-from .scope import Scope, current, entered, program
+from .scope import Scope, enter, entered, here, program
 
 NUMBERS = (int, float, np.generic)
 new = object.__new__
@@ -45,37 +45,34 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
             node = value = x
         else:
             value = own_array(f"{function.__name__}: operands", x)
-            node = new_node(value, current.get())
+            node = new_node(value, here())
         nodes.append(node)
         values.append(value)
     try:
         result = function(*values, **metadata)
     except errors.NUMPY_ERRORS as error:
         raise errors.explained(error, function, values, metadata) from error
-    scope = current.get()
+    scope = here()
     if edges and scope.records:
         node = new_node(result, scope, None, function, nodes, values, edges, metadata)
     else:
         node = new_node(result, scope)
     if scope.observers:
         tell(scope.observers, "computed", node, function, nodes)
-    out = new(Tensor)
-    out._array = result
-    out.node = node
-    return out
+    return tensor(result, node)
 
 
-def tensor(data: Array, node: Node) -> Tensor:
+def tensor(array: Array, node: Node) -> Tensor:
     """The tensor of an array and its node."""
-    out = Tensor.__new__(Tensor)
-    out._array = data
+    out = new(Tensor)
+    out._array = array
     out.node = node
     return out
 
 
-def constant(data: Array, name: str | None = None) -> Tensor:
+def constant(array: Array, name: str | None = None) -> Tensor:
     """A tensor without gradient around an array that nobody else will change: it is not copied."""
-    return tensor(data, new_node(data, current.get(), name))
+    return tensor(array, new_node(array, here(), name))
 
 
 def as_tensor(x: Operand) -> Tensor:
@@ -215,7 +212,7 @@ def gradients(
     since
         Leaves out all nodes with smaller numbers.
     """
-    outside = current.get()
+    outside = here()
     steps = sweep(root.node, arriving._array if lift is None else arriving, lift, since)
     try:
         return {
@@ -224,7 +221,7 @@ def gradients(
             if (node.function is None if wanted is None else node in wanted)
         }
     finally:
-        current.set(outside)  # a Recorder leaves scopes behind
+        enter(outside)  # a Recorder leaves scopes behind
 
 
 class Recorder:
@@ -241,7 +238,7 @@ class Recorder:
         for x in node.inputs:
             if isinstance(x, Node) and x.replaced > node.number:
                 raise errors.stale(x, node.function)
-        current.set(self.scope(node))
+        enter(self.scope(node))
         arguments = [tensor(x.value, x) if isinstance(x, Node) else x for x in node.inputs]
         return tensor(node.value, node), arguments
 

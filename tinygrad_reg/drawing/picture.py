@@ -13,7 +13,7 @@ from ..errors import NO_GRADIENT, StaleValueError, shown
 from ..graph import Node as GraphNode
 from ..graph import sweep
 from ..nn import Module
-from ..scope import current, entered
+from ..scope import entered, here
 from ..settings import check_callable, check_choice, check_int
 from ..tensor import Recorder, Tensor
 from .dot import PLAIN, Look, write
@@ -131,8 +131,8 @@ def draw_backward(
 
     root = tensor.node
     seed = Tensor(tensor.data**0, requires_grad=True)  # so that all that is done to it is recorded
-    with drawn_in_time("draw_backward"), entered(current.get()):
-        steps = sweep(root, seed, Recorder(), observers=current.get().observers)
+    with drawn_in_time("draw_backward"), entered(here()):
+        steps = sweep(root, seed, Recorder(), observers=here().observers)
         found = {node: g.node for node, g in steps}
     if wanted is None:
         wanted = [x for x in found if x.function is None]

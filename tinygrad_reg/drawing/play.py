@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..graph import Node, sweep
-from ..scope import Observer, current
+from ..scope import Observer, here
 from ..tensor import Tensor
 from .numbers import Numbers, numbers
 
@@ -43,7 +43,7 @@ def play(result: Tensor) -> Play:
     recorded: outside of `detect_anomaly`, a picture may show what it refuses.
     """
     played = Play()
-    observers = *current.get().observers, played
+    observers = *here().observers, played
     for _ in sweep(result.node, result._array**0, observers=observers):
         pass
     return played
