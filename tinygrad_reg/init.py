@@ -1,6 +1,9 @@
 """Initial weights: functions of a shape (fan_in, fan_out) that give arrays.
 
-All take `rng`, a numpy.random.Generator (default: the package's, see `seed`), and a dtype.
+All take `rng`, a numpy.random.Generator (by default the package's, see `seed`), and a float dtype.
+
+>>> lecun_normal((300, 200), rng=np.random.default_rng(0)).std().round(3) == np.float32(0.058)
+np.True_
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ Float = np.dtype[Any]
 
 
 class Initializer(Protocol):
+    """A function that draws an initial weight."""
+
     def __call__(
         self,
         shape: Shape,
@@ -33,7 +38,7 @@ class Initializer(Protocol):
 
 
 def initializer(draw: Callable[[Shape, np.random.Generator, Float], Array]) -> Initializer:
-    """Give a function defaults, and check its arguments before anything is drawn."""
+    """Decorate a function: give it defaults, and check arguments before anything is drawn."""
     name = draw.__name__
 
     def checked(
@@ -75,7 +80,7 @@ def xavier_uniform(shape: Shape, rng: np.random.Generator, dtype: Float) -> Arra
 
 @initializer
 def zeros(shape: Shape, rng: np.random.Generator, dtype: Float) -> Array:
-    """All zero; for hidden layers a lesson rather than a method: they never learn."""
+    """All zero.  Hidden layers that start so never learn."""
     return np.zeros(shape, dtype)
 
 

@@ -16,6 +16,7 @@ from .checks import check_bool, check_dtype, new_array
 from .errors import rephrased, shown
 from .graph import Node
 from .operators import Operand
+from .primitives import Array
 from .random import generator
 from .scope import Scope, enter, here, leave, nearest_open
 from .settings import check_callable, check_choice, check_float, check_int
@@ -38,7 +39,17 @@ M = TypeVar("M", bound="Module")
 
 
 class Parameter(Tensor):
-    """A tensor that a module trains."""
+    """A tensor that a module trains.
+
+    Parameters
+    ----------
+    data
+        As for `Tensor`.
+    requires_grad
+        Whether it is trained now; False freezes it.
+    name
+        What pictures call it.
+    """
 
     __slots__ = ()
 
@@ -55,16 +66,21 @@ class Module:
     An attribute that is a `Parameter` is trained, any other `Tensor` is a buffer (saved, but not
     trained), and one that is a `Module`, or a list or tuple of modules, is part of this one.
 
-    >>> class Residual(Module):
+    Examples
+    --------
+    >>> class Residual(nn.Module):
     ...     def __init__(self, width):
-    ...         self.layer = Linear(width, width)
+    ...         self.layer = nn.Linear(width, width)
     ...     def forward(self, x):
     ...         return x + self.layer(x).tanh()
+    >>> Residual(2)(np.ones((5, 2), np.float32)).shape
+    (5, 2)
     """
 
     training = True
 
     def forward(self, *args: Any) -> Any:
+        """Compute the function; a call of the module does this in a scope of its own."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -81,7 +97,7 @@ class Module:
     # --- What is inside --------------------------------------------------------------------------
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly inside, with their names."""
+        """Yield the modules directly inside, with their names."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
@@ -93,7 +109,7 @@ class Module:
     def named_modules(
         self, path: str = "", around: tuple[Module, ...] = ()
     ) -> Iterator[tuple[str, Module]]:
-        """This module, as "", and all modules inside, by dotted names."""
+        """Yield this module, as "", and all modules inside, by dotted names."""
         if self in around:
             raise ValueError(
                 f"{type(around[0]).__name__}: the module at {path!r} contains itself; an inner "
@@ -104,14 +120,14 @@ class Module:
             yield from module.named_modules(f"{path}.{name}".removeprefix("."), (*around, self))
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters and buffers here and in all modules inside, by dotted names."""
+        """Yield parameters and buffers here and in all modules inside, by dotted names."""
         for path, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Tensor) and value.is_leaf:  # no result that forward left here
                     yield f"{path}.{name}".removeprefix("."), value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Each parameter once, with the first of its names."""
+        """Yield each parameter once, with the first of its names."""
         seen: set[Parameter] = set()
         for name, tensor in self.named_tensors():
             if isinstance(tensor, Parameter) and tensor not in seen:
@@ -119,17 +135,28 @@ class Module:
                 yield name, tensor
 
     def parameters(self) -> Iterator[Parameter]:
-        """What an optimizer trains: each parameter once."""
+        """Yield each parameter once: what an optimizer trains."""
         return (parameter for _, parameter in self.named_parameters())
 
     def weights(self) -> list[Parameter]:
-        """What penalties apply to: the weight matrices, not biases nor batch-norm parameters."""
+        """List the weight matrices, without biases and batch-norm parameters: for penalties."""
         return [parameter for parameter in self.parameters() if parameter.ndim >= 2]
 
     # --- Modes -----------------------------------------------------------------------------------
 
     def train(self: M, mode: bool = True) -> M:
-        """Dropout drops and batch norm uses mini-batch statistics; mode=False is `eval`."""
+        """Switch to training mode: dropout drops, batch norm uses the mini-batch's statistics.
+
+        Parameters
+        ----------
+        mode
+            False does what `eval` does.
+
+        Returns
+        -------
+        Module
+            This one.
+        """
         mode = check_bool(f"{type(self).__name__}.train: mode", mode)
         list(self.named_modules())  # refuses a module in itself before anything has changed
         self.training = mode
@@ -138,7 +165,7 @@ class Module:
         return self
 
     def eval(self: M) -> M:
-        """Nothing is random and examples do not influence each other."""
+        """Switch to evaluation mode: nothing is random, no example influences another."""
         return self.train(False)
 
     def zero_grad(self) -> None:
@@ -158,43 +185,33 @@ class Module:
     # --- Saving ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of all parameters and buffers, by dotted names."""
+        """Copy all parameters and buffers into a dictionary, by dotted names."""
         return {name: tensor.numpy() for name, tensor in self.named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
-        """Take parameters and buffers from what `state_dict` gave; all of them, or none.
+        """Take all parameters and buffers from what `state_dict` gave, or none of them.
 
-        Raises KeyError for names that are missing or too many, ValueError for a wrong shape.
+        Parameters
+        ----------
+        state
+            An array for each dotted name.
+
+        Raises
+        ------
+        KeyError
+            For names that are missing or too many.
+        ValueError
+            For an array of a wrong shape, or not of numbers.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"load_state_dict: the state is a dictionary, as state_dict() gives it, not "
-                f"{shown(state)}"
-            )
         own = dict(self.named_tensors())
-        missing = [name for name in own if name not in state]
-        unexpected = [name for name in state if name not in own]
-        if missing or unexpected:
-            raise KeyError(
-                f"load_state_dict: the state does not fit this {type(self).__name__}: missing "
-                f"{missing or 'nothing'}, unexpected {unexpected or 'nothing'}"
-            )
-        arrays = {}
-        for name, tensor in own.items():
-            array = new_array(f"load_state_dict: {name}", state[name])
-            if array.shape != tensor.shape or array.dtype.kind not in "biuf":
-                raise ValueError(
-                    f"load_state_dict: {name} is {array.dtype} of shape {array.shape}, but must be "
-                    f"numbers of shape {tensor.shape}; nothing was loaded"
-                )
-            arrays[name] = array.astype(tensor.dtype, copy=False)
+        arrays = fitting_arrays(type(self).__name__, own, state)
         for name, array in arrays.items():
             own[name].replace(array)
 
     # --- Looks -----------------------------------------------------------------------------------
 
     def settings(self) -> str:
-        """What repr shows in the parentheses."""
+        """The text that repr shows in the parentheses."""
         return ""
 
     @recursive_repr("…")
@@ -206,8 +223,48 @@ class Module:
         return f"{type(self).__name__}({self.settings()}\n  {lines}\n)"
 
 
+def fitting_arrays(
+    name: str, own: Mapping[str, Tensor], state: Mapping[str, npt.ArrayLike]
+) -> dict[str, Array]:
+    """The arrays of a state, of the shapes and types of a module's own tensors."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"load_state_dict: the state is a dictionary, as state_dict() gives it, not "
+            f"{shown(state)}"
+        )
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    if missing or unexpected:
+        raise KeyError(
+            f"load_state_dict: the state does not fit this {name}: missing "
+            f"{missing or 'nothing'}, unexpected {unexpected or 'nothing'}"
+        )
+    arrays = {}
+    for key, tensor in own.items():
+        array = new_array(f"load_state_dict: {key}", state[key])
+        if array.shape != tensor.shape or array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"load_state_dict: {key} is {array.dtype} of shape {array.shape}, but must be "
+                f"numbers of shape {tensor.shape}; nothing was loaded"
+            )
+        arrays[key] = array.astype(tensor.dtype, copy=False)
+    return arrays
+
+
 class Sequential(Module):
-    """Modules one after the other: Sequential(a, b)(x) is b(a(x))."""
+    """Modules one after the other: Sequential(a, b)(x) is b(a(x)).
+
+    Parameters
+    ----------
+    *modules
+        In the order in which they are applied.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> model(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    """
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
@@ -243,8 +300,25 @@ class Sequential(Module):
 class Linear(Module):
     """x @ weight + bias, from (n, in_features) to (n, out_features).
 
-    weight   (in_features, out_features), the transpose of PyTorch's; drawn by `init`
-    bias     (out_features,), zeros; None with bias=False
+    Parameters
+    ----------
+    in_features, out_features
+        The numbers of columns.
+    bias
+        Whether there is one.
+    init
+        Draws the weight: a function of `init`, or one like it.
+    rng
+        Generator for the weight; by default the package's (see `seed`).
+    dtype
+        A float type.
+
+    Attributes
+    ----------
+    weight
+        (in_features, out_features), the transpose of PyTorch's.
+    bias
+        (out_features,), zeros at first; None with bias=False.
     """
 
     def __init__(
@@ -276,7 +350,19 @@ class Linear(Module):
 
 
 class DropConnectLinear(Linear):
-    """A Linear layer that drops single weights in training (see `functional.dropconnect`)."""
+    """A Linear layer that drops single weights in training (see `functional.dropconnect`).
+
+    Parameters
+    ----------
+    p
+        The probability of dropping a weight, in [0, 1).
+    rng
+        Generator for the weight and for the masks.
+
+    Notes
+    -----
+    The other parameters and the attributes are those of `Linear`.
+    """
 
     def __init__(
         self,
@@ -302,10 +388,27 @@ class DropConnectLinear(Linear):
 
 
 class BatchNorm1d(Module):
-    """Normalises each feature of (n, features) over the mini-batch (see `functional.batch_norm`).
+    """Normalises each feature over the mini-batch (see `functional.batch_norm`).
 
-    weight, bias                γ and β, (features,), ones and zeros; None with affine=False
-    running_mean, running_var   buffers, (features,), zeros and ones: the statistics for eval mode
+    Parameters
+    ----------
+    num_features
+        The number of columns of x, (n, features).
+    eps
+        Keeps the division finite.
+    momentum
+        The weight of the newest statistics in the running estimates, in [0, 1].
+    affine
+        Whether there are γ and β.
+    dtype
+        A float type.
+
+    Attributes
+    ----------
+    weight, bias
+        γ and β, (features,), ones and zeros at first; None with affine=False.
+    running_mean, running_var
+        Buffers, (features,), zeros and ones at first: the statistics for eval mode.
     """
 
     def __init__(
@@ -320,10 +423,8 @@ class BatchNorm1d(Module):
         self.num_features = check_int("BatchNorm1d: num_features", num_features, least=1)
         self.eps = check_float("BatchNorm1d: eps", eps, "finite and 0 or more")
         self.momentum = check_float("BatchNorm1d: momentum", momentum, "in [0, 1]")
-        affine, dtype = (
-            check_bool("BatchNorm1d: affine", affine),
-            check_dtype("BatchNorm1d: dtype", dtype, "f"),
-        )
+        affine = check_bool("BatchNorm1d: affine", affine)
+        dtype = check_dtype("BatchNorm1d: dtype", dtype, "f")
         zeros = init.zeros((self.num_features,), dtype=dtype)
         self.weight = Parameter(zeros + 1, name="weight") if affine else None
         self.bias = Parameter(zeros, name="bias") if affine else None
@@ -347,7 +448,17 @@ class BatchNorm1d(Module):
 
 
 class Dropout(Module):
-    """Drops elements with probability p in training (see `functional.dropout`)."""
+    """Drops elements with probability p in training (see `functional.dropout`).
+
+    Parameters
+    ----------
+    p
+        The probability of dropping, in [0, 1).
+    mode
+        "inverted" or "vanilla".
+    rng
+        Generator for the masks; by default the package's (see `seed`).
+    """
 
     def __init__(
         self,
@@ -369,21 +480,21 @@ class Dropout(Module):
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0), element by element."""
 
     def forward(self, x: Operand) -> Tensor:
         return F.relu(x)
 
 
 class Tanh(Module):
-    """tanh x."""
+    """tanh x, element by element."""
 
     def forward(self, x: Operand) -> Tensor:
         return as_tensor(x).tanh()
 
 
 class Sigmoid(Module):
-    """1 / (1 + e⁻ˣ)."""
+    """1 / (1 + e⁻ˣ), element by element."""
 
     def forward(self, x: Operand) -> Tensor:
         return F.sigmoid(x)

@@ -1,4 +1,4 @@
-"""The judge: `gradcheck` compares gradients with difference quotients, which need no calculus."""
+"""The numerical gradient check: `gradcheck` compares gradients with difference quotients."""
 
 from __future__ import annotations
 
@@ -35,30 +35,50 @@ def gradcheck(
     atol: float = 1e-8,
     rng: np.random.Generator | None = None,
 ) -> None:
-    """Check the derivatives of f at the inputs, up to `order`.  Silence means that they are right.
+    """Check the derivatives of f at the inputs, up to an order; silence means that they are right.
 
-    f        takes tensors, one for each input, and returns a tensor
-    inputs   arrays or tensors of float64; a single one need not be in a list
-    order    1 checks gradients, 2 also gradients of gradients, …
-    eps      half the step of the difference quotient
-    rtol     tolerated error, relative to Σ |vᵢ gᵢ|, see below
-    atol     tolerated error on top, for gradients of (nearly) zero
-    rng      draws the directions; by default the same ones in every call
+    Parameters
+    ----------
+    f
+        Takes tensors, one for each input, and returns a tensor.
+    inputs
+        Arrays or tensors of float64.  A single one need not be in a list.
+    order
+        1 checks gradients, 2 also gradients of gradients, and so on.
+    eps
+        Half the step of the difference quotient.
+    rtol
+        Tolerated error, relative to Σ |vᵢ gᵢ|, see the notes.
+    atol
+        Tolerated error on top, for gradients that are zero or nearly so.
+    rng
+        Draws the directions; by default the same ones in every call.
 
-    Let J be the Jacobian of f by one of its inputs x.  For random u and v of the shapes of f(x) and
-    x, one number is computed in two ways:
+    Raises
+    ------
+    GradientError
+        For a wrong gradient.
+    TypeError
+        For inputs or results that are not float64.
+    ValueError
+        If f gives different results for the same inputs.
+
+    Notes
+    -----
+    Let J be the Jacobian of f with respect to one of its inputs x.  For random u and v of the
+    shapes of f(x) and x, one number is computed in two ways::
 
         ⟨u, J v⟩   as  ⟨u, f(x + eps v) - f(x - eps v)⟩ / (2 eps)
         ⟨v, Jᵀu⟩   as  ⟨v, g⟩  with the gradient g that `backward` gives when u arrives at f(x)
 
-    for each input on its own, so that an error can name the argument, and along several directions.
-    (As in the tests of HIPS autograd.)  Elements of u and v are ± a number from ½ to 1: each
+    for each input on its own, so that an error can name the argument, and along several directions,
+    as in the tests of HIPS autograd.  Elements of u and v are ± a number from ½ to 1, so each
     element of a gradient is weighed by about 1.  A gradient of None counts as zero.
 
     Then the same is done with the function (x, u) ↦ Jᵀu in the place of f, which checks second
     derivatives by x and, by u, that J v itself is right; and so on.
 
-    The step.  The quotient is wrong by eps² |f‴| / 6, since it is no derivative, and by about
+    The step: the quotient is wrong by eps² |f‴| / 6, since it is no derivative, and by about
     2⁻⁵³ |f| / eps, since digits cancel in it.  The sum is smallest at eps = (3 · 2⁻⁵³ |f / f‴|)^⅓,
     which is 7e-6 where f and its derivatives are of size 1, and then some 1e-11: far below the
     tolerance, which is far below any error in a rule.  Higher orders want the same step, because
@@ -66,9 +86,8 @@ def gradcheck(
     differences.  Keep a distance of eps from kinks.  Near singularities (log x at x = 1e-3) take a
     smaller eps, for a large f(x) a larger one.
 
-    Raises GradientError for a wrong gradient, TypeError for inputs or results other than float64,
-    and ValueError if f gives different results for the same inputs.
-
+    Examples
+    --------
     >>> gradcheck(lambda x, y: (x @ y).tanh(), [np.ones((2, 3)), np.ones((3, 4))])
     """
     order = check_int("gradcheck: order", order, least=1)
@@ -93,7 +112,7 @@ def gradcheck(
 
 
 class Argument(NamedTuple):
-    """Where a function is checked: one of its arguments and what messages call it."""
+    """One argument of a function: where it is checked, and what errors call it."""
 
     label: str
     data: Float64
@@ -181,7 +200,7 @@ def vector_jacobian(
 ) -> list[Tensor]:
     """Jᵀu for each leaf, summed over the results; zero for a leaf that no result depends on.
 
-    Nobody's `.grad` is touched: f may well look at parameters of a model.
+    No `.grad` is touched, for f may look at the parameters of a model.
     """
     totals = [constant(np.zeros(leaf.shape)) for leaf in leaves]
     nodes = [leaf.node for leaf in leaves]

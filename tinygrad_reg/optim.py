@@ -24,14 +24,22 @@ class Stateful:
     outside: str
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of the settings and of everything that `step` goes by."""
+        """Copy the settings, and everything that `step` depends on."""
         inside = {name: value for name, value in vars(self).items() if name != self.outside}
         return deepcopy({"class": type(self).__name__, **inside})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take what `state_dict` gave, settings included; all of it, or nothing.
+        """Take what `state_dict` gave, settings included: all of it, or nothing.
 
-        Raises ValueError for the state of another class or of parameters of other shapes.
+        Parameters
+        ----------
+        state
+            Of an object of the same class, for parameters of the same shapes.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
         """
         new = fitted(type(self).__name__, self.state_dict(), state)
         del new["class"]
@@ -39,10 +47,19 @@ class Stateful:
 
 
 class Optimizer(Stateful):
-    """What all optimizers share: the parameters, the learning rate `lr`, and when to skip.
+    """Base class of the optimizers: `step()` replaces the data of each parameter.
 
-    `step()` replaces the data of every parameter that has a gradient; one whose `.grad` is None
-    stays as it is, and so does its state.
+    A parameter whose `.grad` is None stays as it is, and so does its state.  A subclass defines
+    `update`.
+
+    Parameters
+    ----------
+    parameters
+        The tensors to train: leaves that want a gradient.
+    lr
+        Learning rate, 0 or more.  It may be changed at any time: `optimizer.lr = 0.01`.
+    weight_decay
+        The strength of an L2 penalty on all parameters, 0 or more.
     """
 
     outside = "parameters"
@@ -59,12 +76,12 @@ class Optimizer(Stateful):
         self.weight_decay = at_least_zero("weight_decay", weight_decay)
 
     def zero_grad(self) -> None:
-        """Forget all gradients: the next backward starts from None again."""
+        """Forget all gradients: the next `backward` starts from None again."""
         for p in self.parameters:
             p.node.grad = None
 
     def step(self) -> None:
-        """One step along the gradients now in `.grad`."""
+        """Take one step with the gradients now in `.grad`."""
         for i, p in enumerate(self.parameters):
             g = p.node.grad
             if g is not None:
@@ -75,7 +92,7 @@ class Optimizer(Stateful):
                 p.replace(new if new.dtype is array.dtype else new.astype(array.dtype))
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A new array: what to subtract from p, that of parameter i, when its gradient is g."""
+        """The array to subtract from p, which is that of parameter i, if its gradient is g."""
         raise NotImplementedError
 
     def decayed(self, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -85,21 +102,43 @@ class Optimizer(Stateful):
         return total
 
     def zeros(self) -> list[npt.NDArray[Any]]:
-        """State: an array of zeros for each parameter."""
+        """An array of zeros for each parameter, to begin with."""
         return [np.zeros_like(p._array) for p in self.parameters]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum.
+    """Stochastic gradient descent, with momentum (Polyak 1964).
 
-        g ← ∇p + weight_decay · p
-        v ← momentum · v + g
-        p ← p - lr · v,   with nesterov  p ← p - lr · (g + momentum · v)
+    Parameters
+    ----------
+    parameters
+        The tensors to train.
+    lr
+        Learning rate.
+    momentum
+        μ in [0, 1).
+    nesterov
+        Whether to look ahead (Sutskever et al. 2013, equations 3 and 4).
+    weight_decay
+        λ, an L2 penalty of that strength on *all* parameters; to spare biases use
+        `functional.l2_penalty(model.weights(), λ)`.
 
-    lr             learning rate
-    momentum       μ in [0, 1)  (Polyak 1964; nesterov: Sutskever et al. 2013)
-    weight_decay   the same as an L2 penalty of that strength on *all* parameters; to spare biases
-                   use `functional.l2_penalty(model.weights(), …)`
+    Notes
+    -----
+    ::
+
+        g ← ∇p + λ p
+        v ← μ v + g
+        p ← p - lr · v,   with nesterov  p ← p - lr · (g + μ v)
+
+    Examples
+    --------
+    >>> p = Tensor([1.0], requires_grad=True)
+    >>> optimizer = optim.SGD([p], lr=0.1)
+    >>> (p**2).sum().backward()
+    >>> optimizer.step()
+    >>> p.data
+    array([0.8])
     """
 
     def __init__(
@@ -131,15 +170,27 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Steps scaled by running moments of the gradient (Kingma & Ba 2015, algorithm 1).
 
-        g ← ∇p + weight_decay · p
+    Parameters
+    ----------
+    parameters
+        The tensors to train.
+    lr
+        Learning rate.
+    betas
+        (β₁, β₂), each in [0, 1).
+    eps
+        Keeps the division finite.
+    weight_decay
+        λ, an L2 penalty of that strength on all parameters, inside g.
+
+    Notes
+    -----
+    In step t::
+
+        g ← ∇p + λ p
         m ← β₁ m + (1 - β₁) g          m̂ = m / (1 - β₁ᵗ)
         s ← β₂ s + (1 - β₂) g²         ŝ = s / (1 - β₂ᵗ)
         p ← p - lr · m̂ / (√ŝ + eps)
-
-    lr             learning rate
-    betas          (β₁, β₂), each in [0, 1)
-    eps            keeps the division finite
-    weight_decay   an L2 penalty of that strength on all parameters, inside g
     """
 
     decoupled = False
@@ -178,9 +229,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the decay outside: p ← p - lr · weight_decay · p (Loshchilov & Hutter 2019).
+    """Adam with the decay outside of g: p ← p - lr · λ p (Loshchilov & Hutter 2019, algorithm 2).
 
-    The arguments are Adam's; weight_decay is 0.01 by default.
+    The parameters are those of `Adam`; weight_decay, λ, is 0.01 by default.
     """
 
     decoupled = True
@@ -197,7 +248,22 @@ class AdamW(Adam):
 
 
 class Schedule(Stateful):
-    """Sets its optimizer's learning rate by `epoch`, which counts the calls of `step()`."""
+    """Base class of the schedules: they set a learning rate by the number of the epoch.
+
+    A subclass defines `rate`.
+
+    Parameters
+    ----------
+    optimizer
+        The one whose `lr` is set.
+
+    Attributes
+    ----------
+    epoch
+        How often `step()` was called.
+    base_lr
+        The learning rate at first.
+    """
 
     outside = "optimizer"
 
@@ -214,13 +280,31 @@ class Schedule(Stateful):
         self.optimizer.lr = self.rate()
 
     def rate(self) -> float:
+        """The learning rate of this epoch."""
         raise NotImplementedError
 
 
 class CosineAnnealingLR(Schedule):
-    """From lr down to eta_min over T_max epochs along half a cosine (Loshchilov & Hutter 2017).
+    """From lr down to η over T epochs along half a cosine (Loshchilov & Hutter 2017, equation 5).
 
-    lr = eta_min + ½ (base - eta_min) (1 + cos(π · epoch / T_max));  eta_min after T_max epochs.
+    lr = η + ½ (base - η) (1 + cos(π · epoch / T)), and η after T epochs.
+
+    Parameters
+    ----------
+    optimizer
+        The one whose `lr` is set.
+    T_max
+        T, a number of epochs.
+    eta_min
+        η, the last learning rate.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = optim.CosineAnnealingLR(optimizer, T_max=2)
+    >>> schedule.step()
+    >>> optimizer.lr
+    0.5
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:  # noqa: N803
@@ -234,7 +318,25 @@ class CosineAnnealingLR(Schedule):
 
 
 class StepLR(Schedule):
-    """lr = base · gammaᵏ after k · step_size epochs."""
+    """lr = base · γᵏ after k · step_size epochs.
+
+    Parameters
+    ----------
+    optimizer
+        The one whose `lr` is set.
+    step_size
+        The number of epochs between two changes.
+    gamma
+        γ, the factor of a change.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([Tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = optim.StepLR(optimizer, step_size=1, gamma=0.5)
+    >>> schedule.step()
+    >>> optimizer.lr
+    0.5
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
@@ -245,16 +347,21 @@ class StepLR(Schedule):
         return self.base_lr * self.gamma ** (self.epoch // self.step_size)
 
 
+# --- Checks --------------------------------------------------------------------------------------
+
+
 def at_least_zero(name: str, value: float) -> float:
+    """A setting that is finite and 0 or more."""
     return check_float(f"optimizer: {name}", value, "finite and 0 or more")
 
 
 def below_one(name: str, value: float) -> float:
+    """A setting from 0 to 1, without 1."""
     return check_float(f"optimizer: {name}", value, "in [0, 1)")
 
 
 def fitted(what: str, own: Any, new: Any) -> Any:
-    """A copy of the state `new`, checked to be built like the state `own`, or ValueError."""
+    """A copy of the state `new`, if it is built like the state `own`; otherwise ValueError."""
     if isinstance(own, dict) and isinstance(new, dict):  # first what both have: above all the class
         both = {key: fitted(f"{what}.{key}", own[key], new[key]) for key in own if key in new}
     if built(new) != built(own):
@@ -269,7 +376,7 @@ def fitted(what: str, own: Any, new: Any) -> Any:
 
 
 def built(value: Any) -> str:
-    """What two states must have in common, in words."""
+    """The kind, length, type and shape of a part of a state in words."""
     if isinstance(value, dict):
         return f"a dict of {', '.join(sorted(map(str, value)))}"
     if isinstance(value, (list, tuple)):

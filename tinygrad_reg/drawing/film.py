@@ -20,20 +20,30 @@ from .view import view
 class Film:
     """Records the graph of a training step now and then, and plays training as one page.
 
-    every   how many calls of `record` there are for one frame
-    model   calls parameters and buffers by their dotted names, "1.weight"
+    Parameters
+    ----------
+    every
+        How many calls of `record` there are for one frame.
+    model
+        Its parameters and buffers are called by their dotted names, "1.weight".
 
+    Notes
+    -----
     A frame holds statistics of values and gradients, not arrays.  It takes about as long as four
     steps of training, for it looks at every number.
 
-    >>> film = Film(every=10)
-    >>> for x, y in batches:
-    ...     loss = F.cross_entropy(model(x), y)
-    ...     film.record(loss)
-    ...     optimizer.zero_grad()
-    ...     loss.backward()
-    ...     optimizer.step()
-    >>> film.save("training.html")
+    Examples
+    --------
+    In a training loop, between the loss and the optimizer's step::
+
+        film = Film(every=10)
+        for x, y in batches:
+            loss = F.cross_entropy(model(x), y)
+            film.record(loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        film.save("training.html")
     """
 
     def __init__(self, every: int = 1, *, model: Module | None = None) -> None:
@@ -47,13 +57,28 @@ class Film:
     def record(self, loss: Tensor, label: str | None = None) -> None:
         """Take a frame of this step of training: of the first, and of each `every`-th after it.
 
-        loss    of a single element, before the optimizer's step: its graph is differentiated
-        label   what the page calls the frame; by default "step 1", "step 2", …
+        Parameters
+        ----------
+        loss
+            Of a single element, before the optimizer's step: its graph is differentiated.
+        label
+            What the page calls the frame; by default "step 1", "step 2", ….
 
-        Raises ValueError if the graph does not consist of the same operations as the first one
-        (arrays may have other shapes), TypeError for a label that is no text, NoRendererError (a
-        RuntimeError) without Graphviz, TooLargeError (a ValueError) for a graph that it could not
-        lay out, and what `draw` raises.  Then nothing is recorded.
+        Raises
+        ------
+        ValueError
+            If the graph does not consist of the same operations as the first one (arrays may have
+            other shapes).
+        TypeError
+            For a label that is no text.
+        NoRendererError
+            A RuntimeError: Graphviz is not there.
+        TooLargeError
+            A ValueError: Graphviz could not lay out the graph.
+
+        Notes
+        -----
+        It also raises what `draw` raises.  After an error nothing is recorded.
         """
         if label is not None and not isinstance(label, str):
             raise TypeError(f"Film: a label must be text, not {shown(label)}")
@@ -70,8 +95,17 @@ class Film:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the page, .html.
 
-        Raises ValueError for another suffix and for a film without frames, and OSError if the file
-        cannot be written.
+        Parameters
+        ----------
+        path
+            The name of the file.
+
+        Raises
+        ------
+        ValueError
+            For another suffix, and for a film without frames.
+        OSError
+            If the file cannot be written.
         """
         path = destination("Film", path, ("html",))
         if not self.frames:
@@ -95,7 +129,7 @@ def refuse_another(graph: Graph, first: Graph) -> None:
 def outline(node: Node) -> str:
     """A call, whatever the shapes and the Python numbers in it, which may depend on them.
 
-    The backward pass shall be the same, too: no parameter is frozen or thawed meanwhile.
+    The backward pass is the same, too: no parameter is frozen or thawed meanwhile.
     """
     inputs = ("…" if isinstance(x, str) else f"#{x.number}" for x in node.inputs)
     frozen = " without gradient" * (not node.flows)

@@ -43,19 +43,48 @@ def draw(
     formulas: bool = False,
     model: Module | None = None,
 ) -> Drawing:
-    """The graph behind a tensor, with the numbers it has at this moment.
+    """Draw the graph behind a tensor, with the numbers it has at this moment.
 
-    depth       how many levels of boxes are open: 0 closes the outermost, None opens all, and
-                "auto" opens as many as leave the picture readable (300 nodes)
-    collapse    decides for single boxes: gets a `Box`, and returns True to close it, False to open
-                it, None to leave it to `depth`; lambda box: box.name == "l2_penalty" or None
-    fold        show a run of identical blocks once, with "× 12"
-    gradients   compute the gradient of every node (of a tensor with a single element), colour the
-                nodes by its size, and flag what vanishes or explodes; no `.grad` is touched
-    formulas    write on each edge the derivative rule that goes back along it, with ḡ for the
-                gradient that arrives and out for the result: "ḡ · y" towards x in x * y
-    model       call its parameters and buffers by their dotted names, "1.weight"
+    Parameters
+    ----------
+    tensor
+        The result.
+    depth
+        How many levels of boxes are open: 0 closes the outermost, None opens all, and "auto" opens
+        as many as leave the picture readable (300 nodes).
+    collapse
+        Decides for single boxes: it gets a `Box`, and returns True to close it, False to open it,
+        None to leave it to `depth`; lambda box: box.name == "l2_penalty" or None.
+    fold
+        Whether to show a run of identical blocks once, with "× 12".
+    gradients
+        Whether to compute the gradient of every node (of a tensor with a single element), colour
+        the nodes by its size, and flag what vanishes or explodes.  No `.grad` is touched.
+    formulas
+        Whether to write on each edge the derivative rule that goes back along it, with ḡ for the
+        gradient that arrives and out for the result: "ḡ · y" towards x in x * y.
+    model
+        Its parameters and buffers are called by their dotted names, "1.weight".
 
+    Returns
+    -------
+    Drawing
+        In Jupyter it shows itself, `print` shows its text, `.save("x.svg")` writes a file, and
+        `draw(loss, gradients=True).save("x.html")` plays the backward pass step by step.
+
+    Raises
+    ------
+    TypeError
+        If this is not a tensor.
+    ValueError
+        With `gradients`, if it has several elements or no gradient flows into it.
+    StaleValueError
+        With `gradients`, if data in the graph was replaced since.
+    RuntimeError
+        For a graph that was recorded under `save_memory`.
+
+    Notes
+    -----
     Every operation and every leaf is a node with its name, shape and type, value and gradient: a
     few numbers in full, many as mean ± sd, smallest … largest, norm (√Σx²) and share of zeros; "–"
     where a gradient would flow, but is not known.  (Without `gradients`, only leaves have them,
@@ -70,11 +99,14 @@ def draw(
         octagon       a mask: a condition, or what dropout keeps
         solid box     a closed box, in the place of all that is in it
 
-    In Jupyter the drawing shows itself, `print` shows its text, and
-    `draw(loss, gradients=True).save("loss.html")` plays the backward pass step by step.
-
-    Raises TypeError if this is not a tensor; with `gradients`, ValueError if it has several
-    elements or no gradient flows into it, StaleValueError if data in the graph was replaced since.
+    Examples
+    --------
+    >>> x = Tensor(3.0, requires_grad=True, name="x")
+    >>> print(draw(x * x + 1))
+                         shape  value  gradient
+    x  parameter         ()     3.0    –
+    #2 = multiply(x, x)  ()     9.0    –
+    #3 = add(#2, 1)      ()     10.0   –
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
@@ -104,21 +136,46 @@ def draw_backward(
     formulas: bool = False,
     model: Module | None = None,
 ) -> Drawing:
-    """The graph of a gradient computation: what `backward` does to a tensor of a single element.
+    """Draw the graph of a gradient computation: what `backward` does.
 
-    wrt    the tensors whose gradients are wanted, leaves or not; by default, all leaves that want
-           one
-    side   "backward" draws the backward pass alone: the values of the forward pass that it uses are
-           dashed.  "both" draws it beside the forward pass, and against it: from the result up to
-           the inputs.
+    Parameters
+    ----------
+    tensor
+        The result, of a single element.
+    wrt
+        The tensors whose gradients are wanted, leaves or not; by default, all leaves that want one.
+    side
+        "backward" draws the backward pass alone: the values of the forward pass that it uses are
+        dashed.  "both" draws it beside the forward pass, and against it: from the result up to the
+        inputs.
+    depth, collapse, fold, formulas, model
+        As for `draw`.
 
+    Raises
+    ------
+    TypeError
+        For what is no tensor.
+    ValueError
+        For a tensor of several elements, and for a `wrt` that it does not depend on.
+
+    Notes
+    -----
     What the derivative rules of an operation compute stands in a box with its name ("∂ multiply"),
-    inside the boxes of the operation, and with side="both" together with it.  The other arguments
-    are those of `draw`.  No `.grad` is touched.  A gradient that was computed with create_graph is
-    a tensor like any other, so this also draws how it is differentiated again.
+    inside the boxes of the operation, and with side="both" together with it.  No `.grad` is
+    touched.  A gradient that was computed with create_graph is a tensor like any other, so this
+    also draws how it is differentiated again.
 
-    Raises TypeError for what is no tensor, ValueError for a tensor of several elements and for a
-    `wrt` that it does not depend on.
+    Examples
+    --------
+    >>> x = Tensor(3.0, requires_grad=True, name="x")
+    >>> print(draw_backward(x * x))
+                                    shape  value  gradient
+    ∂out/∂out  input                ()     1.0
+    x  parameter                    ()     3.0    6.0
+    ∂ multiply
+    ├─ #3 = multiply(∂out/∂out, x)  ()     3.0
+    └─ #4 = multiply(∂out/∂out, x)  ()     3.0
+    ∂out/∂x = add(#3, #4)           ()     6.0
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw_backward: only tensors have graphs, not {type(tensor).__name__}")
@@ -185,7 +242,7 @@ def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 @contextmanager
 def drawn_in_time(name: str) -> Iterator[None]:
-    """Let a StaleValueError speak of the picture, for nobody has called `backward`."""
+    """Let a StaleValueError speak of the picture: `backward` was not called."""
     try:
         yield
     except StaleValueError as error:
@@ -302,9 +359,22 @@ class Drawing:
         .html is a page that works offline: boxes open and close, every number can be looked at,
         and with gradients=True the backward pass plays step by step (but not with fold=True).
 
-        Raises ValueError for another suffix, NoRendererError (a RuntimeError) if Graphviz is
-        needed and neither the `dot` program nor pygraphviz is there, TooLargeError (a ValueError)
-        if it would take very long, and OSError if the file cannot be written.
+        Parameters
+        ----------
+        path
+            The name of the file; its suffix says what is written.
+
+        Raises
+        ------
+        ValueError
+            For another suffix.
+        NoRendererError
+            A RuntimeError: Graphviz is needed, and neither the `dot` program nor pygraphviz is
+            there.
+        TooLargeError
+            A ValueError: to lay it out would take very long.
+        OSError
+            If the file cannot be written.
         """
         path = destination("draw", path, FORMATS)
         format = path.suffix[1:].lower()
