@@ -2,8 +2,8 @@
 
 A program is a text: what is executed is what is printed, so a program that fails runs just as well
 outside the tests.  Programs are drawn operation by operation, with values known while drawing:
-PyTorch is the judge of which shapes fit, and operands are such that results are well conditioned
-and no kink is near, where a difference in the last digit would decide between two derivatives.
+PyTorch says which shapes fit, and operands are such that results are well conditioned and no kink
+is near, where a difference in the last digit would decide between two derivatives.
 
 To enter a new operation, add a line: the text, the text in PyTorch (or SAME), a condition for each
 operand, and what draws the rest.

@@ -11,7 +11,7 @@ from tinygrad_reg import AnomalyError, Tensor, detect_anomaly, grad, nn, optim, 
 from tinygrad_reg import functional as F
 
 
-def complaint(f):
+def message(f):
     """What is said of f, when it runs under detect_anomaly."""
     with pytest.raises(AnomalyError) as caught, detect_anomaly():
         f()
@@ -43,7 +43,7 @@ FORWARD = {
 @pytest.mark.parametrize("name", FORWARD)
 def test_the_first_bad_result_is_named_with_its_inputs(name):
     f, what, inputs = FORWARD[name]
-    said = complaint(f)
+    said = message(f)
     assert re.search(what, said.splitlines()[0])
     assert re.search(inputs, "".join(s for s in said.splitlines() if s.startswith("  input")))
 
@@ -68,7 +68,7 @@ def overflowing():
 @pytest.mark.parametrize("name", BACKWARD)
 def test_the_first_bad_gradient_is_named_with_the_operation_that_made_it(name):
     f, what = BACKWARD[name]
-    assert re.search(what, complaint(f).splitlines()[0])
+    assert re.search(what, message(f).splitlines()[0])
 
 
 def test_scope_and_line_are_those_of_the_call_even_if_the_gradient_is_at_fault():
@@ -80,7 +80,7 @@ def test_scope_and_line_are_those_of_the_call_even_if_the_gradient_is_at_fault()
         def forward(self, x):
             return loss(x)
 
-    said = complaint(lambda: Model()(leaf(0.0, 4.0)).backward())
+    said = message(lambda: Model()(leaf(0.0, 4.0)).backward())
     number = next(
         i
         for i, line in enumerate(Path(__file__).read_text().splitlines(), start=1)
@@ -92,7 +92,7 @@ def test_scope_and_line_are_those_of_the_call_even_if_the_gradient_is_at_fault()
 
 def test_an_operation_recorded_before_is_named_without_its_line():
     root = leaf(0.0).sqrt()
-    assert "its line is unknown" in complaint(root.backward)
+    assert "its line is unknown" in message(root.backward)
 
 
 def test_a_sound_training_step_passes_with_the_same_numbers():
@@ -119,7 +119,7 @@ def test_a_sound_training_step_passes_with_the_same_numbers():
 def test_it_ends_with_its_block_and_nothing_is_half_done():
     x = leaf(0.0, 4.0)
     root = x.sqrt().sum()
-    complaint(root.backward)
+    message(root.backward)
     assert x.grad is None
     with np.errstate(divide="ignore"):
         root.backward()

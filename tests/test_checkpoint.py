@@ -224,7 +224,7 @@ def test_the_same_state_gives_the_same_bytes(path):
 
 
 @pytest.mark.parametrize(
-    ("value", "complaint"),
+    ("value", "message"),
     [
         (Tensor([1.0]), "part is Tensor; what can be saved are None, numbers.*of a tensor, .numpy"),
         (np.zeros(2, np.longdouble), "part is of float128, which .* convert it, e.g. with .astype"),
@@ -241,12 +241,12 @@ def test_the_same_state_gives_the_same_bytes(path):
         (np.random.RandomState(0), "part is RandomState"),
     ],
 )
-def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path, value, complaint):
+def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path, value, message):
     checkpoint.save(path, step=1)
     before = path.read_bytes()
-    if "float128" in complaint and np.dtype(np.longdouble).name != "float128":
+    if "float128" in message and np.dtype(np.longdouble).name != "float128":
         pytest.skip("long double is an ordinary double here")
-    with pytest.raises(TypeError, match=f"checkpoint: {complaint}"):
+    with pytest.raises(TypeError, match=f"checkpoint: {message}"):
         checkpoint.save(path, part=value)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
@@ -359,7 +359,7 @@ DAMAGED = "damaged, or changed after it was saved .*; take another copy, or an e
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         (lambda data: b"", NOT_SAFETENSORS),
         (lambda data: data[:5], NOT_SAFETENSORS),
@@ -392,13 +392,13 @@ DAMAGED = "damaged, or changed after it was saved .*; take another copy, or an e
          DAMAGED),
     ],
 )  # fmt: skip
-def test_a_bad_file_gets_one_clear_error_and_changes_nothing(path, monkeypatch, change, complaint):
+def test_a_bad_file_gets_one_clear_error_and_changes_nothing(path, monkeypatch, change, message):
     monkeypatch.chdir(path.parent)
     Run(0).train(3).save(path, step=3)
     path.write_bytes(change(path.read_bytes()))
     run = Run(1).train(2)
     before = run.bits()
-    with pytest.raises(CheckpointError, match=complaint) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         run.load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
@@ -407,7 +407,7 @@ def test_a_bad_file_gets_one_clear_error_and_changes_nothing(path, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("made", "complaint"),
+    ("made", "message"),
     [
         ({"width": 4}, "saved model does not fit this Sequential, .*: 0.weight is float32 of"),
         ({"optimizer": "AdamW"}, "saved optimizer does not fit this AdamW, which must be made like "
@@ -418,11 +418,11 @@ def test_a_bad_file_gets_one_clear_error_and_changes_nothing(path, monkeypatch, 
          "'MT19937'"),
     ],
 )  # fmt: skip
-def test_parts_that_do_not_fit_change_nothing(path, made, complaint):
+def test_parts_that_do_not_fit_change_nothing(path, made, message):
     Run(0).train(3).save(path)
     run = Run(1, **made).train(2)
     before = run.bits()
-    with pytest.raises(CheckpointError, match=complaint) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         run.load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert run.bits() == before

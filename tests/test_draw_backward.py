@@ -275,7 +275,7 @@ def test_wrong_calls_say_what_to_do():
     *_, y = two_layers()
     other = Tensor(1.0, requires_grad=True, name="other")
     constant = Tensor(1.0)
-    for wrt, error, complaint in (
+    for wrt, error, message in (
         (3, TypeError, "wrt must be .*tensor.* not 3"),
         ([3], TypeError, "wrt must be .*tensor.* not 3"),
         ("w", TypeError, "wrt must be .*tensor"),
@@ -283,7 +283,7 @@ def test_wrong_calls_say_what_to_do():
         (other, ValueError, r"no gradient flows to 'other' of shape \(\)"),
         ([constant], ValueError, r"no gradient flows to a tensor of shape \(\).*require"),
     ):
-        with pytest.raises(error, match=f"^draw_backward: {complaint}"):
+        with pytest.raises(error, match=f"^draw_backward: {message}"):
             draw_backward(y, wrt)
     for side in ("forward", 2, None):
         with pytest.raises(ValueError, match=r'^draw_backward: side must be "backward" or "both"'):

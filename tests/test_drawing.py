@@ -492,7 +492,7 @@ def test_siblings_of_the_same_name_stay_apart():
 
 
 def as_drawn(name: str) -> str:
-    """A name as the picture shall show it: itself, but control characters as Python writes them."""
+    """A name as the picture should show it, with control characters as Python writes them."""
     hidden = {"Cc", "Cs", "Zl", "Zp"}
     return "".join(
         c.encode("unicode_escape").decode()

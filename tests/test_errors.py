@@ -679,12 +679,12 @@ def test_all_calls_take_all_values_or_say_what_is_wrong(line):
         try:
             call(Tensor(ROWS, requires_grad=True), Tensor(np.ones(4)), value)
         except Exception as error:
-            complaint = error
+            raised = error
         else:
             continue
-        about = f"{line} for {value!r}: {complaint!r}"
-        assert isinstance(complaint, (TypeError, ValueError, LookupError, MemoryError)), about
-        assert re.search(f"{name}|Tensor: data", str(complaint)), about
+        about = f"{line} for {value!r}: {raised!r}"
+        assert isinstance(raised, (TypeError, ValueError, LookupError, MemoryError)), about
+        assert re.search(f"{name}|Tensor: data", str(raised)), about
 
 
 def test_no_public_function_is_missing_from_these_calls():

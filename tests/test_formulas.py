@@ -33,7 +33,7 @@ def leaf(*shape, name=None):
 
 
 # --- Formulas are true ---------------------------------------------------------------------------
-# The judge: turned into Python, sign by sign, a formula gives the numbers that its rule gives.
+# Turned into Python, sign by sign, a formula must give the numbers that its rule gives.
 
 SIGNS = {"ḡ": "g", "·": "*", "−": "-", "≠": "!=", "≥": ">=", "≤": "<=", "ᵀ": ".mT"}
 DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "-01234567890123456789")

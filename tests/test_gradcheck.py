@@ -1,4 +1,4 @@
-"""The judge itself: what is right passes, and every kind of wrong is caught and named."""
+"""gradcheck itself: what is right passes, and every kind of wrong is caught and named."""
 
 import numpy as np
 import pytest

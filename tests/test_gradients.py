@@ -85,11 +85,11 @@ def test_a_perturbed_rule_fails_the_check_of_every_entry_whose_gradient_it_chang
         if not np.allclose(gradients_of(entry), before, rtol=1e-9, atol=1e-12)
     ]
     assert changed, "no entry of the catalogue notices this rule"
-    assert [entry.name for entry in changed if "order 1" not in complaint(entry)] == []
+    assert [entry.name for entry in changed if "order 1" not in message(entry)] == []
 
 
-def complaint(entry):
-    """What the judge says of an entry; nothing if it is content."""
+def message(entry):
+    """The text of gradcheck's error for an entry; empty if it passes."""
     try:
         gradcheck(entry.f, entry.inputs)
     except GradientError as error:

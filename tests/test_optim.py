@@ -174,7 +174,7 @@ def test_a_state_takes_the_type_of_the_parameters():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "change", "complaint"),
+    ("name", "settings", "change", "message"),
     [
         ("AdamW", {}, {}, r"AdamW.class is 'Adam', but must be 'AdamW'; nothing was loaded"),
         ("SGD", {}, {}, "SGD.class is 'Adam', but must be 'SGD'"),
@@ -190,14 +190,14 @@ def test_a_state_takes_the_type_of_the_parameters():
         ("Adam", {}, {"more": 1}, "Adam is a dict of .*, more, .*, but must be a dict of betas, "),
     ],
 )  # fmt: skip
-def test_a_state_that_does_not_fit_is_refused_whole(name, settings, change, complaint):
+def test_a_state_that_does_not_fit_is_refused_whole(name, settings, change, message):
     one = made("Adam", {})
     stepped(*one)
     state = one[1].state_dict() | change
     _, optimizer, _ = two = made(name, settings)
     stepped(*two)
     before = repr(optimizer.state_dict())
-    with pytest.raises(ValueError, match=f"^load_state_dict: {complaint}"):
+    with pytest.raises(ValueError, match=f"^load_state_dict: {message}"):
         optimizer.load_state_dict(state)
     assert repr(optimizer.state_dict()) == before
 

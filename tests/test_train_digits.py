@@ -479,7 +479,7 @@ def test_a_run_may_be_resumed_in_another_folder(tmp_path, monkeypatch, capsys, s
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "complaint"),
+    ("name", "data", "message"),
     [
         ("checkpoint.safetensors", b"\xff" * 100, "checkpoint.safetensors: not a safetensors file"),
         ("metrics.json", b"{", "metrics.json is not what this script writes"),
@@ -487,10 +487,10 @@ def test_a_run_may_be_resumed_in_another_folder(tmp_path, monkeypatch, capsys, s
         ("metrics.json", b"{}", "metrics.json is not what this script writes"),
     ],
 )
-def test_resume_refuses_files_that_are_not_its_own(tmp_path, capsys, name, data, complaint):
+def test_resume_refuses_files_that_are_not_its_own(tmp_path, capsys, name, data, message):
     (tmp_path / name).write_bytes(data)
     line = refused(["--resume", "--out", str(tmp_path)], capsys)
-    assert complaint in line
+    assert message in line
     assert "or start over without --resume" in line
 
 
@@ -597,7 +597,7 @@ def test_other_optimizers_learn(tmp_path, optimizer):
 
 
 @pytest.mark.parametrize(
-    ("flags", "complaint"),
+    ("flags", "message"),
     [
         ("--hidden 0", "--hidden: sizes must be 1 or more"),
         ("--hidden 128 -1", "--hidden"),
@@ -620,10 +620,10 @@ def test_other_optimizers_learn(tmp_path, optimizer):
         ("--mnist nowhere", "nowhere has no file train-images-idx3-ubyte"),
     ],
 )
-def test_wrong_use_gets_one_clear_line(tmp_path, monkeypatch, capsys, flags, complaint):
+def test_wrong_use_gets_one_clear_line(tmp_path, monkeypatch, capsys, flags, message):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    assert complaint in refused(["--out", "out", *flags.split()], capsys)
+    assert message in refused(["--out", "out", *flags.split()], capsys)
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -712,7 +712,7 @@ IMAGES, LABELS, TEST_IMAGES = (
 
 
 @pytest.mark.parametrize(
-    ("damage", "complaint"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / LABELS).unlink(), f"has no file {LABELS}"),
         (
@@ -747,8 +747,8 @@ IMAGES, LABELS, TEST_IMAGES = (
         ),
     ],
 )
-def test_malformed_mnist_gets_one_clear_line(mnist, tmp_path, capsys, damage, complaint):
+def test_malformed_mnist_gets_one_clear_line(mnist, tmp_path, capsys, damage, message):
     damage(mnist)
     line = refused(["--mnist", str(mnist), "--out", str(tmp_path / "out")], capsys)
     assert ": error: " in line
-    assert complaint in line
+    assert message in line

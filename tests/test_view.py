@@ -167,7 +167,7 @@ def test_edges_between_closed_boxes_are_drawn_once():
 
 
 def test_an_edge_that_leaves_a_closed_box_says_which_leaf_goes_along_it():
-    """Lest a penalty seem to be one of activations."""
+    """Otherwise a penalty would seem to be one of activations."""
 
     def labels(loss: Tensor, **options: object) -> list[str]:
         dot = draw(loss, 0, **options).to_dot()
@@ -562,7 +562,7 @@ def test_the_advice_works(large):
 
 @pytest.mark.parametrize("picture", [draw, draw_backward])
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({"depth": -1}, "depth must be 0 or more, not -1"),
         ({"depth": 1.5}, "depth must be a whole number.* not 1.5"),
@@ -577,9 +577,9 @@ def test_the_advice_works(large):
         ({"model": nn.ReLU}, "model must be a module, not the class ReLU"),
     ],
 )
-def test_wrong_options_are_refused(picture, options, complaint):
+def test_wrong_options_are_refused(picture, options, message):
     x = Tensor(2.0, requires_grad=True)
-    with pytest.raises((TypeError, ValueError), match=f"^{picture.__name__}: {complaint}"):
+    with pytest.raises((TypeError, ValueError), match=f"^{picture.__name__}: {message}"):
         picture(F.relu(x), **options)
 
 

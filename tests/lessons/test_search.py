@@ -210,7 +210,7 @@ def test_results_of_other_code_are_not_taken(tmp_path, monkeypatch):
 # --- No cluster ----------------------------------------------------------------------------------
 
 
-def complaint(address, capsys):
+def message(address, capsys):
     """What the lesson says on stderr, of a cluster that it cannot use."""
     with pytest.raises(SystemExit) as end:
         lesson.main(["--quick", "--dask", address, "--out", os.devnull])
@@ -226,18 +226,18 @@ def test_addresses_where_no_scheduler_answers(capsys, monkeypatch, address):
     monkeypatch.setattr("search.PATIENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         there = f"127.0.0.1:{silent.getsockname()[1]}"
-        assert f"{there!r}: no answer in 0.3 seconds" in complaint(there, capsys)
-    assert "no answer" in complaint(there, capsys)  # now nobody is there
-    assert "scheme" in complaint("post://127.0.0.1:1", capsys)
-    assert "port" in complaint("127.0.0.1", capsys)
+        assert f"{there!r}: no answer in 0.3 seconds" in message(there, capsys)
+    assert "no answer" in message(there, capsys)  # now nobody is there
+    assert "scheme" in message("post://127.0.0.1:1", capsys)
+    assert "port" in message("127.0.0.1", capsys)
 
 
 def test_a_worker_is_no_scheduler(capsys, address):
     with Client(address) as client:
         worker = next(iter(client.nthreads()))
-    assert "this is a worker, not a scheduler" in complaint(worker, capsys)
+    assert "this is a worker, not a scheduler" in message(worker, capsys)
 
 
 def test_without_dask_it_says_how_to_install_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert 'pip install "dask[distributed]"' in complaint("127.0.0.1:8786", capsys)
+    assert 'pip install "dask[distributed]"' in message("127.0.0.1:8786", capsys)

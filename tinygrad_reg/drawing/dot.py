@@ -21,7 +21,7 @@ from .view import View
 from .words import FIRST_ONE, INFIX, plural, printable, result_of, share, short, shortened, title
 
 LONGEST = 40  # characters of a name that are shown; its tooltip has it in full
-DEEPEST = 12  # levels of indentation, lest deeply nested boxes make the text quadratically long
+DEEPEST = 12  # levels of indentation; without an end deep nesting would be quadratically long
 
 # Kinds differ by shape and not by colour alone.  The fills are light tints of a colour-blind-safe
 # palette (Okabe & Ito 2008): black text stays readable on them, in print too.

@@ -49,7 +49,7 @@ def branches(view: View, names: dict[Node, str]) -> Iterator[tuple[str, str, str
         else:
             yield indent + branch + fitted(title(item)), "", "", "", ""
             deeper = ("│  " if left > 1 else "   ") if len(opened) > 1 else ""
-            deeper = (indent + deeper)[-LONGEST:]  # lest deep nesting be quadratically long
+            deeper = (indent + deeper)[-LONGEST:]  # deep nesting would be quadratically long
             opened.append((deeper, iter(items[item]), len(items[item])))
 
 
