@@ -202,7 +202,7 @@ class Ours(Contender):
         loss = F.cross_entropy(self.model(Tensor(x)), y) + F.l2_penalty(self.weights, self.alpha)
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return loss.item()
 
     def state(self) -> list[Array]:
         return list(self.model.state_dict().values())

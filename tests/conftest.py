@@ -40,6 +40,6 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(text.encode())
         expected = path.read_bytes().decode() if path.exists() else None
-        assert text == expected, f"if {name} shall change: pytest --rewrite-golden, and review it"
+        assert text == expected, f"if {name} should change: pytest --rewrite-golden, and review it"
 
     return check
