@@ -166,10 +166,12 @@ def test_where_nothing_wants_a_gradient_conversions_give_what_the_array_gives(na
     expected = outcome(numbers[()])
     if name in ("in place", "np.full_like", "np.copyto"):  # NumPy asks for a rule
         expected = TypeError
-    for tensor in Tensor(numbers), result(*numbers.ravel()).detach():
+    wanting = Tensor(numbers, requires_grad=True), result(*numbers.ravel())
+    for tensor in Tensor(numbers), *(tensor.detach() for tensor in wanting):
         assert same(outcome(tensor), expected), name
     with no_grad():
-        assert same(outcome(result(*numbers.ravel())), expected), name
+        for tensor in *wanting, result(*numbers.ravel()):
+            assert same(outcome(tensor), expected), name
 
 
 def same(a, b):

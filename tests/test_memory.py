@@ -384,6 +384,18 @@ def test_no_rule_of_the_table_reads_more_than_it_must():
     }  # fmt: skip
 
 
+def test_what_a_rule_reads_may_depend_on_shapes_and_keywords():
+    def rule(g, out, x, y, *, swap):
+        return g * (y if swap or x.ndim == 2 else x)
+
+    nodes = [
+        node_of(rule, np.ones(shape), np.ones(shape), swap=swap)[1]
+        for shape in ((3,), (1, 3))
+        for swap in (False, True)
+    ]
+    assert [arrays_read(node) for node in nodes] == [{1}, {2}, {2}, {2}]
+
+
 def test_what_is_known_of_rules_is_bounded(monkeypatch):
     monkeypatch.setattr(memory, "MOST_KNOWN", 10)
     for n in range(1, 30):

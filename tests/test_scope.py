@@ -107,6 +107,22 @@ def test_a_generator_that_ends_in_another_thread_changes_nothing_there():
     assert state() == OUTSIDE, "here it is over with the next block"
 
 
+def test_a_block_that_is_left_in_another_thread_leaves_that_thread_where_it_is():
+    items = resting()
+    next(items)
+
+    def elsewhere():
+        with scope("theirs"):
+            list(items)
+            return state()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(elsewhere).result() == (True, ["theirs"])
+    with scope("mine"):
+        pass
+    assert state() == OUTSIDE
+
+
 def test_decorated_generators_keep_their_blocks_to_themselves():
     @no_grad()
     def generator(name):
