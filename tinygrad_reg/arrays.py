@@ -14,7 +14,7 @@ import numpy as np
 from . import errors, primitives
 from .blocks import composite
 from .checks import check_shape
-from .operators import Axis, Operand, count_along
+from .operators import Axis, Operand, count_along, plain
 from .primitives import Shape
 from .protocols import array_functions
 from .settings import check_float, check_list
@@ -34,7 +34,7 @@ def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
 def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     """Exchange two axes."""
     x = as_tensor(x)
-    # Of an array of the shape (0, 1, 2, …) the shape shows where each axis goes.
+    # An array of the shape (0, 1, 2, …) shows by its new shape where each axis went.
     order = shape_after(np.swapaxes, x, range(x.ndim), axis1=axis1, axis2=axis2)
     return x.transpose(order)
 
@@ -84,7 +84,7 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
     arrays = check_list("concatenate", "arrays to join", arrays)
     if axis is None:
         return concatenate([as_tensor(a).reshape(-1) for a in arrays])
-    return apply(primitives.concatenate, *arrays, axis=axis)
+    return apply(primitives.concatenate, *arrays, axis=plain(axis))
 
 
 @composite

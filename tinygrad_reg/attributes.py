@@ -1,4 +1,4 @@
-"""The attributes of tensors: the array and its looks, the name, whether a gradient is wanted.
+"""The attributes of tensors: the array and its shape, the name, whether a gradient is wanted.
 
 This file knows no `Tensor`; it is a base class of it.
 """
@@ -17,7 +17,7 @@ from .checks import (
     check_same_shape,
     new_numeric_array,
 )
-from .errors import lost_gradient
+from .errors import lost_gradient, shown
 from .graph import Node, next_number
 from .primitives import Array, Shape
 from .scope import here
@@ -98,6 +98,8 @@ class Attributes:
 
     @name.setter
     def name(self, name: str | None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"Tensor: the name must be text, not {shown(name)}")
         self.node.name = name
 
     @property
@@ -116,7 +118,7 @@ class Attributes:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by hand and not by a recorded operation."""
+        """Whether no recorded operation made it."""
         return self.node.function is None
 
     def __repr__(self) -> str:
@@ -142,7 +144,7 @@ class Attributes:
 
 
 def own_array(what: str, data: Any) -> Array:
-    """A numeric array that nobody else can change."""
+    """A numeric array that nothing else can change; another library's array as it is."""
     if isinstance(data, Attributes):
         data._stay_in_graph(what)
         return data._array

@@ -78,18 +78,18 @@ class Operators(Attributes, Generic[Result]):
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Result:
         """Σ x along an axis, several, or all (None); keepdims leaves size 1 there."""
-        return self.apply(primitives.sum, self, axis=as_number(axis), keepdims=keepdims)
+        return self.apply(primitives.sum, self, axis=plain(axis), keepdims=keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Result:
         """The largest elements; where several are equal they share the gradient."""
-        return self.apply(primitives.max, self, axis=as_number(axis), keepdims=keepdims)
+        return self.apply(primitives.max, self, axis=plain(axis), keepdims=keepdims)
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Result:
         """The smallest elements; where several are equal they share the gradient."""
-        return self.apply(primitives.min, self, axis=as_number(axis), keepdims=keepdims)
+        return self.apply(primitives.min, self, axis=plain(axis), keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Result:
-        """Σ x / n along the axis, where n elements come together."""
+        """Σ x / n over the n elements along the axis."""
         return self.apply(np.divide, self.sum(axis, keepdims), count_along(self.shape, axis))
 
     def var(self, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Result:
@@ -164,9 +164,11 @@ def without_gradient(function: Callable[..., Any], *operands: Any, **options: An
         raise errors.explained(error, function, values, options) from error
 
 
-def as_number(axis: Any) -> Any:
-    """An axis that may be a NumPy array of shape () as a number."""
-    return axis.item() if type(axis) is np.ndarray and axis.ndim == 0 else axis
+def plain(axis: Any) -> Any:
+    """An axis, or several, as Python numbers: it may be a tensor or an array of shape ()."""
+    if isinstance(axis, tuple):
+        return tuple(map(plain, axis))
+    return axis.item() if getattr(axis, "ndim", None) == 0 else axis
 
 
 def count_along(shape: Shape, axis: Axis) -> int:
@@ -177,9 +179,11 @@ def count_along(shape: Shape, axis: Axis) -> int:
 
 
 def frozen_index(index: Any) -> Any:
-    """An index that stays as it is: with arrays of our own for lists, arrays and tensors."""
+    """An index that nothing can change later: with copies of lists, arrays and tensors."""
     if isinstance(index, tuple):
         return tuple(map(frozen_index, index))
+    if isinstance(index, slice):
+        return slice(*map(plain, (index.start, index.stop, index.step)))
     if isinstance(index, np.integer):
         return int(index)
     if isinstance(index, (list, np.ndarray, Attributes)):

@@ -40,7 +40,7 @@ class Protocols(Operators[Result]):
     def __trunc__(self) -> int: return int(self._number("trunc"))
     def __round__(self, n: int | None = None) -> Any: return round(self._number("round"), n)
 
-    # A decision ends no graph, and neither does a number that is printed.
+    # To branch on a value loses no gradient, and neither does printing it.
     def __bool__(self) -> bool: return bool(self.item())
     def __format__(self, spec: str) -> str: return format(self.item(), spec) if spec else str(self)
     # fmt: on
@@ -77,7 +77,8 @@ class Protocols(Operators[Result]):
             return array_functions[func](*args, **kwargs)
         except TypeError as error:
             if re.search("keyword|positional", str(error)):
-                raise errors.not_supported(func.__name__, kwargs, f": {error}") from None
+                reason = str(error).removeprefix("Operators.")
+                raise errors.not_supported(func.__name__, kwargs, f": {reason}") from None
             raise
 
 
@@ -89,5 +90,5 @@ without_derivative: set[Callable[..., Any]] = {
 }  # fmt: skip
 
 
-# NumPy's functions that are no ufuncs, and what they call: see `arrays.py`.
+# NumPy's functions that are no ufuncs, and what they call; `arrays.py` fills it.
 array_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
