@@ -44,16 +44,19 @@ def in_pieces(
 
         async def inside(*args: Any, **kwargs: Any) -> Any:
             items, piece = function(*args, **kwargs), Piece(variable, start())
-            step = items.asend(None)
-            while True:
-                try:
+            step: Any = items.asend(None)
+            try:
+                while True:
                     item = await run(step, piece)
-                except StopAsyncIteration:
-                    return
-                try:
-                    step = items.asend((yield item))
-                except BaseException as error:
-                    step = items.athrow(error)
+                    step = None  # as `resume` in `run`
+                    try:
+                        step = items.asend((yield item))
+                    except BaseException as error:
+                        step = items.athrow(error)
+            except StopAsyncIteration:
+                return
+            finally:
+                del step
 
     return wraps(function)(inside)
 
@@ -76,14 +79,17 @@ class Piece(Generic[T]):
 @types.coroutine
 def run(body: Any, piece: Piece[Any]) -> Generator[Any, Any, Any]:
     """Run a generator or coroutine piece by piece, and pass on what goes in and comes out."""
-    resume = partial(body.send, None)
-    while True:
-        try:
+    resume: Any = partial(body.send, None)
+    try:
+        while True:
             with piece:
                 item = resume()
-        except StopIteration as stop:
-            return stop.value
-        try:
-            resume = partial(body.send, (yield item))
-        except BaseException as error:  # GeneratorExit, too: what close() throws
-            resume = partial(body.throw, error)
+            resume = None  # it may hold an error, whose traceback holds this frame
+            try:
+                resume = partial(body.send, (yield item))
+            except BaseException as error:  # GeneratorExit, too: what close() throws
+                resume = partial(body.throw, error)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        del body, resume
