@@ -62,7 +62,7 @@ class AnomalySearch(Observer):
         if not is_finite(node.value):
             raise AnomalyError(
                 f"{function.__name__} of shape {node.value.shape} gave {found(node.value)}\n"
-                f"{origin(node)}\n{listed(inputs)}"
+                f"{origin(node)}\n{listed(inputs, node.values)}"
             )
 
     def summed(self, node: Node, g: Any) -> None:
@@ -77,7 +77,7 @@ class AnomalySearch(Observer):
             raise AnomalyError(
                 f"backward: the gradient of {call(node)} with respect to input {position} has "
                 f"{found(bare(part))}; what arrived was {summary(bare(g))}\n"
-                f"{origin(node)}\n{listed(node.inputs)}"
+                f"{origin(node)}\n{listed(node.inputs, node.values)}"
             )
 
 
@@ -108,12 +108,12 @@ def origin(node: Node) -> str:
     return f"{place}  at {file}, line {number}: {linecache.getline(file, number).strip()}"
 
 
-def listed(inputs: Sequence[Any]) -> str:
-    """The inputs of a call, one in a line."""
+def listed(inputs: Sequence[Any], values: Sequence[Any]) -> str:
+    """The inputs of a call, one in a line; a call that was not recorded has kept no values."""
+    values = values or [x.value if isinstance(x, Node) else x for x in inputs]
     texts = []
-    for i, x in enumerate(inputs):
+    for i, (x, value) in enumerate(zip(inputs, values)):
         name = f" {x.name!r}" if isinstance(x, Node) and x.name else ""
-        value = x.value if isinstance(x, Node) else x
         texts.append(f"  input {i}{name}: {summary(value)}")
     return "\n".join(texts)
 

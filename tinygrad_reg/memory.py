@@ -28,7 +28,7 @@ def save_memory() -> Block:
 
     An intermediate result is freed when nothing in the program refers to it and no derivative rule
     reads it, and what rules read is freed as `backward` passes it.  Gradients are the same, bit for
-    bit.  Such a graph can't be drawn, nor differentiated twice or to a higher order: RuntimeError.
+    bit.  Such a graph cannot be drawn, nor differentiated twice or to a higher order: RuntimeError.
 
     It pays where layers and mini-batches are large; a small step takes longer.  A context manager
     around the forward pass, and a decorator, like `no_grad`.  Where another observer watches, as
@@ -93,12 +93,15 @@ known: dict[Any, frozenset[int]] = {}
 
 
 def arrays_read(node: Node) -> frozenset[int]:
-    """The arrays of which its rules read the numbers: 0 is the result, 1, 2, … the arguments."""
-    shapes = tuple(getattr(x, "shape", type(x)) for x in node.values)
+    """The arrays of which its rules read the numbers: 0 is the result, 1, 2, … the arguments.
+
+    That may depend on everything but the numbers in arrays.
+    """
+    kinds = tuple((x.shape, x.dtype) if hasattr(x, "shape") else (type(x), x) for x in node.values)
     details = tuple((key, spelled(value)) for key, value in node.metadata.items())
     read: frozenset[int] = frozenset()
     for _, rule in node.edges:
-        key = getattr(rule, "func", rule), getattr(rule, "args", ()), shapes, details
+        key = getattr(rule, "func", rule), getattr(rule, "args", ()), kinds, details
         if key not in known:
             if len(known) >= MOST_KNOWN:
                 known.clear()
@@ -127,7 +130,7 @@ def read_by(rule: Rule, node: Node) -> frozenset[int]:
 
 
 def placeholder(array: Array) -> Array:
-    """An array of the same shape and type in no memory: one NaN, seen from everywhere."""
+    """An array of the same shape and type in no memory: one NaN, with strides of zero."""
     if type(array) is not np.ndarray or array.dtype.kind != "f":
         return array
     return np.ndarray(array.shape, array.dtype, nan(array.dtype), strides=(0,) * array.ndim)
