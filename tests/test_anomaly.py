@@ -55,6 +55,7 @@ BACKWARD = {
     "what the user passes": (lambda: (leaf(1.0) * 2).backward([np.nan]),
                              r"arrives at multiply of shape \(1,\) has nan"),
     "a sum of finite parts": (lambda: overflowing().backward([1e308]), "arrives at the tensor 'x'"),
+    "a sum over two calls of backward": (lambda: twice(1e308), "arrives at the tensor 'x' .* inf"),
     "second order": (lambda: grad(grad(lambda x: x**1.5))(0.0), "power .* input 0 has inf"),
     "recorded": (lambda: leaf(0.0).sqrt().backward(create_graph=True), "sqrt .* input 0 has inf"),
 }  # fmt: skip
@@ -63,6 +64,12 @@ BACKWARD = {
 def overflowing():
     x = leaf(0.5)
     return x + x
+
+
+def twice(g):
+    x = leaf(0.5)
+    for _ in range(2):
+        (x * 1).backward([g])
 
 
 @pytest.mark.parametrize("name", BACKWARD)
@@ -88,6 +95,27 @@ def test_scope_and_line_are_those_of_the_call_even_if_the_gradient_is_at_fault()
     )
     assert said.splitlines()[1] == "  in Model/encoder"
     assert said.splitlines()[2].startswith(f"  at {__file__}, line {number}: return F.mse_loss(x")
+
+
+def test_a_gradient_that_overflows_by_what_was_there_leaves_what_was_there():
+    x, y = leaf(0.5), leaf(0.5)
+    x.grad = y.grad = [1e308]
+    root = x * 1 + y * 1
+    message(lambda: root.backward([1e308]))
+    np.testing.assert_array_equal([x.grad.data, y.grad.data], [[1e308], [1e308]])
+
+
+def test_inputs_are_shown_as_they_were_in_the_call():
+    x = leaf(0.0)
+
+    def f():
+        root = x.sqrt()
+        x.data = [4.0]
+        root.node.edges = [(0, lambda g, out, x: g / out)]
+        x.node.replaced = 0
+        root.backward()
+
+    assert "input 0 'x': 0.0" in message(f)
 
 
 def test_an_operation_recorded_before_is_named_without_its_line():

@@ -24,7 +24,7 @@ from tinygrad_reg import (
 from tinygrad_reg import functional as F
 from tinygrad_reg.blocks import observing
 from tinygrad_reg.drawing.read import behind
-from tinygrad_reg.graph import new_node
+from tinygrad_reg.graph import Node
 from tinygrad_reg.memory import arrays_read, is_placeholder, is_slim, placeholder, read_by
 from tinygrad_reg.scope import Observer, program
 
@@ -338,12 +338,23 @@ def test_where_another_observer_watches_everything_is_kept():
     tg.draw(loss)
 
 
+@pytest.mark.parametrize("f", [np.multiply, np.maximum, np.power], ids=lambda f: f.__name__)
+def test_a_result_whose_memory_was_freed_is_a_constant_of_later_graphs(f):
+    """Its node has forgotten the value; the tensor has not."""
+    x = leaf(3)
+    with save_memory():
+        h = x + 1
+    found = grad(lambda w: f(w, h).sum())(Tensor([1.0, 2.0, 3.0]))
+    expected = grad(lambda w: f(w, h.numpy()).sum())(Tensor([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(found.data, expected.data)
+
+
 # --- What rules read -----------------------------------------------------------------------------
 
 
 def node_of(rule, *arrays, **metadata):
     """A node whose first input has this rule."""
-    node = new_node(np.ones(3), program, None, np.exp, arrays, arrays, [(0, rule)], metadata)
+    node = Node(np.ones(3), program, None, np.exp, arrays, arrays, [(0, rule)], metadata)
     return rule, node
 
 
@@ -415,3 +426,16 @@ def test_a_placeholder_has_shape_and_type_and_nothing_in_it():
         assert placeholder(other) is other
         assert not is_placeholder(other)
     assert not is_placeholder(array)
+
+
+def test_what_is_read_may_depend_on_types_and_numbers():
+    def by_type(g, out, x, y):
+        return g if x.dtype == np.float32 else g * x
+
+    def by_number(g, out, x, y):
+        return g if y == 1 else g * x
+
+    assert arrays_read(node_of(by_type, np.ones(3, np.float32), 1)[1]) == set()
+    assert arrays_read(node_of(by_type, np.ones(3), 1)[1]) == {1}
+    assert arrays_read(node_of(by_number, np.ones(3), 1)[1]) == set()
+    assert arrays_read(node_of(by_number, np.ones(3), 2)[1]) == {1}

@@ -1,5 +1,7 @@
 """Observers: what they are told, in which order, and by whose block."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,23 @@ def test_two_observers_are_told_of_each_step_one_after_the_other():
     with observing(outer), observing(inner):
         (x * y + 2).backward()
     assert outer.lines == [line for line in FORWARD + BACKWARD for _ in range(2)]
+
+
+def test_observers_are_told_apart_by_identity():
+    """Two that are equal are two, and one that has no hash is as good as any."""
+
+    @dataclasses.dataclass
+    class Equal(Log):
+        lines: list[str] = dataclasses.field(default_factory=list, compare=False)
+
+    x, y = x_and_y()
+    observers = [Equal(), Equal()]
+    with observing(observers[0]), observing(observers[1]):
+        result = x * y + 2
+    with observing(observers[0]):
+        result.backward()
+    assert observers[0].lines == FORWARD + BACKWARD
+    assert observers[1].lines == FORWARD + BACKWARD[:-2], "the leaves were made outside its block"
 
 
 def test_an_error_in_an_observer_ends_the_sweep_and_no_gradient_has_changed():

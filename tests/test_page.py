@@ -19,7 +19,7 @@ import tinygrad_reg.functional as F
 from tinygrad_reg import Film, Tensor, draw, draw_backward, nn, optim, scope
 from tinygrad_reg.drawing import NoRendererError
 from tinygrad_reg.drawing.render import render
-from tinygrad_reg.graph import fit, sweep
+from tinygrad_reg.graph import fitted, sweep
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
@@ -200,7 +200,7 @@ def test_each_step_shows_the_numbers_of_the_sweep(tmp_path, visit):
         expected = shown_numbers(g) if not page.locator(".sum").count() or g.ndim else []
         for position, rule in node.edges:
             part = rule(g, node.value, *node.values, **node.metadata)
-            expected += shown_numbers(fit(part, node.inputs[position].value, node))
+            expected += shown_numbers(fitted(part, node.inputs[position].value, node.function))
         assert same(numbers, expected), said
         if page.locator(".sum").count() and not g.ndim:
             assert text(page, ".sum li:last-child b") == str(g)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import gc
 import hashlib
 import inspect
 import os
@@ -9,7 +11,9 @@ import subprocess
 import sys
 import threading
 import types
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +34,11 @@ def state():
 
 
 OUTSIDE, QUIET = (True, []), (False, [])
+
+
+def in_a_context_of_its_own(test):
+    """Decorate a test that leaves blocks behind."""
+    return functools.wraps(test)(lambda: copy_context().run(test))
 
 
 # --- Generators ----------------------------------------------------------------------------------
@@ -97,16 +106,16 @@ def test_a_call_ends_in_the_nearest_open_block_if_a_generator_left_one_meanwhile
     assert current.get() is program
 
 
+@in_a_context_of_its_own
 def test_a_generator_that_ends_in_another_thread_changes_nothing_there():
     items = resting()
     next(items)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: (list(items), state())).result() == ([OUTSIDE] * 2, OUTSIDE)
-    with scope("mine"):
-        pass
-    assert state() == OUTSIDE, "here it is over with the next block"
+    assert state() == (False, ["inside"]), "and nothing here, where its block was entered"
 
 
+@in_a_context_of_its_own
 def test_a_block_that_is_left_in_another_thread_leaves_that_thread_where_it_is():
     items = resting()
     next(items)
@@ -118,9 +127,7 @@ def test_a_block_that_is_left_in_another_thread_leaves_that_thread_where_it_is()
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(elsewhere).result() == (True, ["theirs"])
-    with scope("mine"):
-        pass
-    assert state() == OUTSIDE
+    assert state() == (False, ["inside"])
 
 
 def test_decorated_generators_keep_their_blocks_to_themselves():
@@ -198,6 +205,102 @@ def test_a_decorated_asynchronous_generator_gets_what_is_sent_and_thrown():
     inside = (True, ["inside"])
     expected = [(None, inside), (1, inside), ("caught", inside)], OUTSIDE
     assert asyncio.run(use()) == expected
+
+
+def drop_a_generator(function):
+    for _ in function():
+        break
+
+
+def close_a_generator(function):
+    items = function()
+    next(items)
+    items.close()
+
+
+def throw_into_a_generator(function):
+    items = function()
+    next(items)
+    with pytest.raises(LookupError):
+        items.throw(LookupError)
+
+
+def cancel_a_coroutine(function):
+    async def main():
+        task = asyncio.create_task(function())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def close_an_asynchronous_generator(function):
+    async def main():
+        items = function()
+        await anext(items)
+        await items.aclose()
+
+    asyncio.run(main())
+
+
+def throw_into_an_asynchronous_generator(function):
+    async def main():
+        items = function()
+        await anext(items)
+        with pytest.raises(LookupError):
+            await items.athrow(LookupError)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        drop_a_generator,
+        close_a_generator,
+        throw_into_a_generator,
+        cancel_a_coroutine,
+        close_an_asynchronous_generator,
+        throw_into_an_asynchronous_generator,
+    ],
+)
+def test_what_decorated_bodies_hold_is_freed_when_they_end(end):
+    """Without the garbage collector: an error's traceback must close no circle."""
+
+    class Held:
+        pass
+
+    def hold():
+        held = Held()
+        references.append(weakref.ref(held))
+        return held
+
+    @no_grad()
+    def generator():
+        held = hold()
+        yield held
+
+    @no_grad()
+    async def coroutine():
+        held = hold()
+        await asyncio.sleep(60)
+        return held
+
+    @no_grad()
+    async def asynchronous_generator():
+        held = hold()
+        yield held
+
+    references = []
+    functions = {"coroutine": coroutine, "asynchronous": asynchronous_generator}
+    gc.disable()
+    try:
+        end(next((f for kind, f in functions.items() if kind in end.__name__), generator))
+        assert [reference() for reference in references] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_context_manager_written_as_a_generator_holds_for_its_block():
@@ -325,6 +428,25 @@ def test_tasks_do_not_see_each_others_blocks():
         return between, await task
 
     assert asyncio.run(main()) == (OUTSIDE, (False, ["quiet"]))
+
+
+def test_a_task_that_outlives_the_block_it_was_made_in_stays_in_it():
+    async def states(left):
+        first = state()
+        await left.wait()
+        with scope("later"):
+            second = state()
+        return first, second, state()
+
+    async def main():
+        left = asyncio.Event()
+        with no_grad():
+            task = asyncio.create_task(states(left))
+            await asyncio.sleep(0)
+        left.set()
+        return await task, state()
+
+    assert asyncio.run(main()) == ((QUIET, (False, ["later"]), QUIET), OUTSIDE)
 
 
 def test_threads_do_not_see_each_others_blocks():

@@ -155,6 +155,29 @@ def test_item_and_python_numbers():
             convert(Tensor([1.0, 2.0]))
 
 
+def test_complex_numbers_are_refused():
+    t = Tensor([1.0], requires_grad=True)
+    for number in (1j, np.complex64(1j), np.array([1j])):
+        with pytest.raises(TypeError, match=r"multiply: operands must be real .* complex"):
+            t * number
+
+
+def test_a_name_is_text():
+    t = Tensor([1.0])
+    t.name = "t"
+    for make in (lambda: Tensor(1.0, name=3), lambda: setattr(t, "name", 3)):
+        with pytest.raises(TypeError, match="the name must be text, not 3"):
+            make()
+    assert t.name == "t"
+
+
+@pytest.mark.parametrize("one", [True, np.True_, np.array([True]), 1, np.int8(1)])
+def test_an_exponent_may_be_a_boolean_or_a_small_integer(one):
+    t = Tensor([0.0, 3.0], requires_grad=True)
+    (t**one).sum().backward()
+    np.testing.assert_array_equal(t.grad.data, [1, 1])
+
+
 def test_repr_shows_what_matters():
     assert repr(Tensor([1.0, 2.0])) == "Tensor([1., 2.])"
     w = Tensor(np.float32([1, 2]), requires_grad=True, name="w")
@@ -260,6 +283,24 @@ def test_an_index_is_kept_as_it_was():
     index[:] = 2
     picked.backward()
     np.testing.assert_array_equal(t.grad.data, [2, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda t, i: t[i:], [0, 1, 1]),
+        (lambda t, i: t[(slice(None, i), None)], [1, 0, 0]),
+        (lambda t, i: t.reshape(3, 1).sum(axis=i) * [1, 2, 3], [1, 2, 3]),
+        (lambda t, i: np.concatenate([t.reshape(1, 3), t.reshape(1, 3)], axis=i), [2, 2, 2]),
+    ],
+    ids=["slice", "slice in a tuple", "sum", "concatenate"],
+)
+def test_tensors_in_indices_and_axes_are_kept_as_they_were(f, expected):
+    t, i = Tensor([1.0, 2.0, 3.0], requires_grad=True), Tensor(1)
+    result = f(t, i).sum()
+    i.data = 0
+    result.backward()
+    np.testing.assert_array_equal(t.grad.data, expected)
 
 
 def test_leaves_can_be_copied_and_pickled_results_cannot():

@@ -4,11 +4,14 @@
 ...     str(here()), here().records
 ('encoder', False)
 
-A generator shares the context variables of whoever runs it.  So a block around a `yield` stays in
-force for the caller while the generator rests (PEP 550).  Put the block around the whole loop
-instead, or decorate the generator, which then enters its scope whenever it runs.  To leave a block
-is to go back to the nearest one around it that is still open, so generators that have finished
-leave nothing behind, in whichever order they finish.
+The current scope is a context variable, and a generator shares those of whoever runs it.  So a
+block around a `yield` stays in force for the caller while the generator rests; and for good if the
+generator is closed elsewhere: in another thread, or by the event loop after `break` in an `async
+for`.  Put the block around the loop instead, or decorate the generator, whose body then has a scope
+of its own.
+
+To leave a block is to go back to the scope around it, and so to leave all blocks inside it, too.
+Generators that have finished leave nothing behind, in whichever order they finish.
 """
 
 from __future__ import annotations
@@ -18,10 +21,19 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from .generators import in_pieces, runs_in_pieces
-from .scope import Observer, Scope, current, enter, here, leave, nearest_open
+from .scope import Observer, Scope, current, enter, here, joined, program, undo
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def leave(scope: Scope) -> None:
+    """Go back to the scope around this one, unless that has happened already.
+
+    It has if a block around it ended meanwhile, the block of a generator.
+    """
+    if scope in here().outward:
+        enter(scope.parent or program)
 
 
 class Block:
@@ -56,23 +68,18 @@ class Block:
         scope.block = self
         if self.records is not None:
             scope.records = self.records
-        if self.observer is not None and self.observer not in scope.observers:
-            scope.observers += (self.observer,)
+        if self.observer is not None:
+            scope.observers = joined(scope.observers, [self.observer])
         return scope
 
     def __enter__(self) -> None:
-        self.latest = self.entry()
-        enter(self.latest)
+        enter(self.entry())
 
     def __exit__(self, *_: object) -> None:
-        scope: Scope | None = here()
-        while scope is not None and scope.block is not self:
-            scope = scope.parent
-        found = scope is not None  # not if a block around it was left, nor in another thread
-        scope = scope or self.latest
-        scope.block, scope.left = None, True
-        if found:
-            enter(nearest_open(scope))
+        for scope in here().outward:
+            if scope.block is self:
+                leave(scope)
+                break
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if runs_in_pieces(function):
@@ -167,15 +174,15 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
         return Block(name)(function)
 
     @wraps(function)
-    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as `entered`, in fewer steps
-        outside = here()
-        token = enter(Scope(name, outside))
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as a `Block`, in fewer steps
+        inside = Scope(name, here())
+        token = enter(inside)
         try:
             return function(*args, **kwargs)
         finally:
-            if outside.left:
-                enter(nearest_open(outside))
+            if here() is inside:
+                undo(token)
             else:
-                leave(token)
+                leave(inside)
 
     return scoped

@@ -58,7 +58,7 @@ def value_and_grad(
         if any(not -len(args) <= p < len(args) for p in positions):
             raise ValueError(f"grad: no argument {argnum} among {len(args)} positional ones")
         may_continue = here().records
-        with Block(records=True):
+        with Block(records=True):  # under `no_grad`, too
             watched = {p % len(args): watch(args[p], may_continue) for p in positions}
             value = f(*(watched.get(p, a) for p, a in enumerate(args)), **kwargs)
         check_scalar(value)
@@ -66,9 +66,9 @@ def value_and_grad(
         since = min(node.number for node in targets)
         # The gradient has a gradient itself only if f also saw something older that wants one.
         create_graph = may_continue and value.requires_grad and reaches_beyond(value.node, since)
-        lift = Recorder() if create_graph else None
+        recorder = Recorder() if create_graph else None
         one = constant(value._array**0)
-        found = gradients(value, one, targets, lift, since)
+        found = gradients(value, one, targets, recorder, since)
         results = tuple(as_gradient(found.get(node), node) for node in targets)
         return value if create_graph else value.detach(), results if several else results[0]
 
@@ -117,7 +117,7 @@ def as_gradient(g: Any, node: Node) -> Tensor:
 
 
 def check_scalar(value: Any) -> None:
-    """A tensor with a single element."""
+    """Require a tensor with a single element."""
     if not isinstance(value, Tensor):
         raise TypeError(
             f"grad: the function returned {type(value).__name__}, not a tensor; gradients flow "

@@ -1,7 +1,7 @@
 """The graph behind a result, and the reverse sweep that differentiates it.
 
-Each call of a function of the table makes a node.  It remembers the value, the function, its inputs
-and, for each input that wants a gradient, the derivative rule.  Here is `x * y + x`:
+Each recorded call of a function of the table makes a node.  It remembers the value, the function,
+its inputs and, for each input that wants a gradient, the derivative rule.  Here is `x * y + x`:
 
 >>> x = Tensor(3.0, requires_grad=True, name="x")
 >>> y = Tensor(4.0, requires_grad=True, name="y")
@@ -13,35 +13,37 @@ and, for each input that wants a gradient, the derivative rule.  Here is `x * y 
 
 >>> for node in (x.node, y.node, product.node, total.node):
 ...     made_by = node.function.__name__ if node.function else "a leaf"
-...     print(f"{made_by:8} = {node.value.item():4} from {[x.value.item() for x in node.inputs]}")
-a leaf   =  3.0 from []
-a leaf   =  4.0 from []
-multiply = 12.0 from [3.0, 4.0]
-add      = 15.0 from [12.0, 3.0]
+...     print(made_by, node.value, "from", [float(x.value) for x in node.inputs])
+a leaf 3.0 from []
+a leaf 4.0 from []
+multiply 12.0 from [3.0, 4.0]
+add 15.0 from [12.0, 3.0]
 
-2. The sweep.  It starts with the gradient 1 at `total`, and goes from the newest node to the
-   oldest.  At each node it asks the rules what to hand on to the inputs:
+2. The sweep.  A gradient is the derivative of the loss with respect to a node.  The sweep starts at
+   `total`, where it is 1 if `total` is the loss; say the loss is 10 * total, so that it is 10.  It
+   goes from the newest node to the oldest, and at each it asks the rules what to hand on:
 
 >>> class Trace(Observer):
 ...     def summed(self, node, g):
-...         print(f"{node.name or node.function.__name__}: the gradient is {g.item()}")
+...         print(f"{node.name or node.function.__name__}: the gradient is {g}")
 ...     def pulled(self, node, position, g, part):
-...         x = node.inputs[position]
-...         print(f"    {part.item()} for {x.name or x.function.__name__}")
+...         source = node.inputs[position]
+...         print(f"    {part} for {source.name or source.function.__name__}")
 >>> with observing(Trace()):
-...     total.backward()
-add: the gradient is 1.0
-    1.0 for multiply
-    1.0 for x
-multiply: the gradient is 1.0
-    4.0 for x
-    3.0 for y
-y: the gradient is 3.0
-x: the gradient is 5.0
+...     total.backward(10.0)
+add: the gradient is 10.0
+    10.0 for multiply
+    10.0 for x
+multiply: the gradient is 10.0
+    40.0 for x
+    30.0 for y
+y: the gradient is 30.0
+x: the gradient is 50.0
 
-3. The chain rule.  x was used twice, and its gradient is the sum over both uses: 1 from the
-   addition and y = 4 from the product, as d(x y + x)/dx = y + 1.  When the turn comes to x,
-   everything that used x is newer and has had its turn, so the sum is complete.
+3. The chain rule.  Along a path derivatives multiply: `multiply` hands on its 10 times y = 4 to x,
+   and 10 times x = 3 to y.  Over paths they add up: x was used twice and gets 40 + 10 = 50, as
+   d(10 (x y + x))/dx = 10 (y + 1).  When the turn comes to x, everything that used x is newer and
+   has had its turn, so the sum is complete.
 """
 
 from __future__ import annotations
@@ -53,9 +55,9 @@ from typing import Any
 
 from . import errors
 from .primitives import Array, Rule, broadcasting, sum_to
-from .scope import Observer, Scope, here
+from .scope import Observer, Scope, here, joined
 
-next_number = count(1).__next__
+next_number = count(1).__next__  # the clock: it ticks when a node is made, or given a new value
 
 
 class Node:
@@ -68,26 +70,26 @@ class Node:
     value
         The array.
     function
-        What was called; None for a leaf, which was made by hand.
+        What was called; None for a leaf: data, or a result that was not recorded.
     inputs
-        What it was called with: nodes and Python numbers.
+        What it was called with: nodes and numbers.
     values
-        The same as arrays and numbers.
+        Their values at the time of the call: arrays and numbers.
     edges
         (position, rule) for each input that wants a gradient; none for a leaf.
     metadata
         The keyword arguments of the call: axis, shape, ….
     requires_grad
-        Whether it wants a gradient: a leaf if it was asked to, a result if it has edges.
+        Whether it wants a gradient: a leaf if it was told to, a recorded result always.
     number
-        Grows with each node made.
+        The clock's reading when it was made: see `next_number`.
     replaced
-        For a leaf, what the number was when its value was last replaced; 0 if never.
+        The clock's reading when its value was last replaced, for a leaf; 0 if never.
     grad
         For a leaf, the sum of all gradients that `backward` has brought here: an array, or a
         tensor if the backward pass was recorded.
     scope
-        Where in the program it was made; for a tensor made by hand, `program`.
+        Where it was made; for `Tensor(…)` itself, `program`.
     name
         What pictures call it.
     """
@@ -97,45 +99,29 @@ class Node:
         "replaced", "requires_grad", "scope", "value", "values",
     )  # fmt: skip
 
-    value: Array
-    function: Callable[..., Array] | None
-    inputs: Sequence[Any]
-    values: Sequence[Any]
-    edges: Sequence[tuple[int, Rule]]
-    metadata: dict[str, Any]
-    requires_grad: bool
-    number: int
-    replaced: int
-    grad: Any
-    scope: Scope
-    name: str | None
-
-
-def new_node(
-    value: Array,
-    scope: Scope,
-    name: str | None = None,
-    function: Callable[..., Array] | None = None,
-    inputs: Sequence[Any] = (),
-    values: Sequence[Any] = (),
-    edges: Sequence[tuple[int, Rule]] = (),
-    metadata: Any = None,
-) -> Node:
-    """Make a node: a leaf, or the node of a recorded call."""
-    node = Node()  # without an `__init__`: a quarter faster
-    node.value = value
-    node.function = function
-    node.inputs = inputs
-    node.values = values
-    node.edges = edges
-    node.metadata = metadata
-    node.requires_grad = function is not None
-    node.number = next_number()
-    node.replaced = 0
-    node.grad = None
-    node.scope = scope
-    node.name = name
-    return node
+    def __init__(
+        self,
+        value: Array,
+        scope: Scope,
+        name: str | None = None,
+        function: Callable[..., Array] | None = None,
+        inputs: Sequence[Any] = (),
+        values: Sequence[Any] = (),
+        edges: Sequence[tuple[int, Rule]] = (),
+        metadata: Any = None,
+    ) -> None:
+        self.value = value
+        self.function = function
+        self.inputs = inputs
+        self.values = values
+        self.edges = edges
+        self.metadata = metadata
+        self.requires_grad = function is not None
+        self.number = next_number()
+        self.replaced = 0
+        self.grad: Any = None
+        self.scope = scope
+        self.name = name
 
 
 # --- The reverse sweep ---------------------------------------------------------------------------
@@ -144,7 +130,7 @@ def new_node(
 def sweep(
     root: Node,
     g: Array,
-    lift: Any = None,
+    recorder: Any = None,
     since: int = 0,
     observers: Sequence[Observer] | None = None,
 ) -> Iterator[tuple[Node, Array]]:
@@ -156,11 +142,11 @@ def sweep(
         Where to start.
     g
         The gradient that arrives there.
-    lift
-        How to run the rules on tensors, so that what they compute is recorded: a
-        `tensor.Recorder`.  By default they run on arrays.
+    recorder
+        A `tensor.Recorder`, to run the rules on tensors and so record what they compute.  By
+        default they run on arrays.
     since
-        Leaves out all nodes with smaller numbers.
+        Nodes with smaller numbers are left out.
     observers
         Who is told of each step.  By default those in force here, and those of the block in which
         a node was recorded.
@@ -176,37 +162,37 @@ def sweep(
     while queue:
         _, node = heappop(queue)  # the newest of those that have a gradient
         g = gradients.pop(node)
-        told = in_force
+        watching = in_force
         if node.scope.observers and observers is None:
-            told = {**dict.fromkeys(in_force), **dict.fromkeys(node.scope.observers)}
-        if told:
-            tell(told, "summed", node, g)
+            watching = joined(in_force, node.scope.observers)
+        if watching:
+            tell(watching, "summed", node, g)
         yield node, g
         if not node.edges:
             continue
 
-        out, arguments = (node.value, node.values) if lift is None else lift.operands(node)
+        out, arguments = (node.value, node.values) if recorder is None else recorder.begin(node)
         for position, rule in node.edges:
             x = node.inputs[position]
             if x.number < since:
                 continue
-            if x.replaced > node.number:
+            if x.replaced > node.number:  # a gradient at the old value is none at the new
                 raise errors.stale(x, node.function)
-            part, value = rule(g, out, *arguments, **node.metadata), x.value
-            if part.shape != value.shape or part.dtype is not value.dtype:
-                part = fit(part, value, node, lift)
-            if told:
-                tell(told, "pulled", node, position, g, part)
+            part = rule(g, out, *arguments, **node.metadata)
+            if part.shape != x.value.shape or part.dtype is not x.value.dtype:
+                part = fitted(part, x.value, node.function)
+            if watching:
+                tell(watching, "pulled", node, position, g, part)
 
             if x not in gradients:
+                gradients[x] = part
                 heappush(queue, (-x.number, x))
-            elif lift is None:
-                part = gradients[x] + part  # not in place: a rule may hand on g itself
+            elif recorder is None:
+                gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
             else:
-                part = lift.add(x, gradients[x], part)
-            gradients[x] = part
-        if told:
-            tell(told, "passed", node)
+                gradients[x] = recorder.add(x, gradients[x], part)
+        if watching:
+            tell(watching, "passed", node)
 
 
 def tell(observers: Iterable[Observer], moment: str, *what: Any) -> None:
@@ -215,14 +201,14 @@ def tell(observers: Iterable[Observer], moment: str, *what: Any) -> None:
         getattr(observer, moment)(*what)
 
 
-def fit(part: Array, value: Array, node: Node, lift: Any = None) -> Array:
+def fitted(part: Array, value: Array, function: Any) -> Array:
     """Give a gradient the shape and type of what it is the gradient of.
 
     A function that broadcasts uses an element of a smaller argument many times; `sum_to` adds up
     the gradients of all uses.
     """
     if part.shape != value.shape:
-        if node.function not in broadcasting:
-            raise errors.wrong_rule(node.function, part.shape, value.shape)
-        part = (sum_to if lift is None else lift.sum_to)(part, shape=value.shape)
+        if function not in broadcasting:
+            raise errors.wrong_rule(function, part.shape, value.shape)
+        part = sum_to(part, shape=value.shape)
     return part if part.dtype is value.dtype else part.astype(value.dtype)

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from . import functional as F
 from . import init
+from .blocks import leave
 from .checks import check_bool, check_dtype, new_array
 from .errors import rephrased, shown
 from .graph import Node
 from .operators import Operand
 from .primitives import Array
 from .random import generator
-from .scope import Scope, enter, here, leave, nearest_open
+from .scope import Scope, enter, here, undo
 from .settings import check_callable, check_choice, check_float, check_int
 from .tensor import Tensor, as_tensor
 
@@ -84,15 +85,15 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outside = here()
-        token = enter(Scope(type(self).__name__, outside, self.training))
+        inside = Scope(type(self).__name__, here(), self.training)
+        token = enter(inside)
         try:
             return self.forward(*args, **kwargs)
         finally:
-            if outside.left:
-                enter(nearest_open(outside))
+            if here() is inside:
+                undo(token)
             else:
-                leave(token)
+                leave(inside)
 
     # --- What is inside --------------------------------------------------------------------------
 

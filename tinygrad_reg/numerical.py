@@ -205,8 +205,8 @@ def vector_jacobian(
     totals = [constant(np.zeros(leaf.shape)) for leaf in leaves]
     nodes = [leaf.node for leaf in leaves]
     for result, u in zip(results, arriving):
-        lift = Recorder() if create_graph else None
-        found = gradients(result, u, nodes, lift)
+        recorder = Recorder() if create_graph else None
+        found = gradients(result, u, nodes, recorder)
         totals = [t + found[x] if x in found else t for t, x in zip(totals, nodes)]
     return totals
 

@@ -13,9 +13,9 @@ multiplication the two rules are the product rule:
 Rules are ordinary array code, so they run on whatever array they are given: on NumPy arrays during
 `backward`, on tensors when the gradient itself is to be differentiated or drawn, on any other array
 type that implements NumPy's protocols.  For that the table must be closed: a rule uses only what
-stands in the table itself, array methods that lead there (`.sum`, `.reshape`, `.T`, …) and
-comparisons, which give bare boolean arrays.  A rule uses no NumPy float (`np.sqrt(2)`), which would
-turn float32 into float64; Python numbers are weak and keep the type.
+stands in the table itself, array methods that lead there (`.sum`, `.reshape`, `.swapaxes`, …) and
+comparisons, which give boolean arrays even of tensors.  A rule uses no NumPy float (`np.sqrt(2)`),
+which would turn float32 into float64; Python numbers keep the type.
 
 Where a function has a kink, the table takes a convention:
 
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, partial
 from itertools import accumulate, count
 from typing import Any
 
@@ -43,16 +43,17 @@ Array = Any  # a NumPy array, a Tensor, or another array that speaks NumPy's pro
 Shape = tuple[int, ...]
 Rule = Callable[..., Array]
 
-# For each function, one rule per argument; None where no gradient flows.
+# For each function, one rule per argument; None where no gradient flows.  `apply` looks them up.
 table: dict[Callable[..., Array], Iterable[Rule | None]] = {}
-# Functions that broadcast their arguments.
+# The functions whose arguments are broadcast: for them the sweep sums gradients to fit.
 broadcasting: set[Callable[..., Array]] = set()
 
 
 def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
     """Enter a function that broadcasts its arguments.
 
-    What its rules give may have the shape of the result: it is added up by `sum_to`.
+    Its rules may give gradients of the result's shape; the reverse sweep then sums them to the
+    argument's (`sum_to`).
     """
     table[function] = rules
     broadcasting.add(function)
@@ -64,6 +65,7 @@ def structural(function: Callable[..., Array], *rules: Rule | None) -> None:
 
 
 # --- Arithmetic ----------------------------------------------------------------------------------
+# Functions that rules use and NumPy lacks stand below: `one_less`, `log_or_zero`, `share`.
 # fmt: off
 
 elementwise(np.add,      lambda g, out, x, y: g,
@@ -111,18 +113,18 @@ def is_number(x: Array) -> bool:
     return type(x) in (int, float)
 
 
-def share(g: Array, mine: Array, other: Array, wins: Rule, wins_or_ties: Rule) -> Array:
+def share(g: Array, mine: Array, other: Array, wins: Any, wins_or_ties: Any) -> Array:
     """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
     if is_number(other):
         return g * wins(mine, other).astype(g.dtype)
-    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
+    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2  # 1 + 1, 0 + 1 or 0 + 0
 
 
 def one_less(y: Array, x: Array) -> Array:
-    """y - 1; but 0 for 0 ** 0, where the factor y is 0 in the derivative and 0 ** -1 infinite."""
+    """y - 1, the exponent in y x ** (y - 1); but 0 for 0 ** 0, as 0 * 0 ** -1 would be NaN."""
     if is_number(y):
         return y - (y != 0)
-    return y - ((x != 0) | (y != 0))
+    return np.where((x != 0) | (y != 0), y - 1, y)
 
 
 def log_or_zero(x: Array) -> Array:
@@ -152,7 +154,10 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 
 class EachPosition:
-    """The rules of a function of any number of arrays: one rule, told the position 0, 1, 2, …."""
+    """The rules of a function of any number of arrays: one rule, told the position 0, 1, 2, ….
+
+    They never end; `apply` takes as many as there are arrays.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -167,7 +172,7 @@ def variadic(function: Callable[..., Array], rule: Rule) -> None:
 
 
 def sum_of_squares(*arrays: Array) -> Array:
-    """Σ x² over all elements of all arrays, in one pass forward and one backward."""
+    """Σ x² over all elements of all arrays: the L2 penalty of a network as a single node."""
     total = np.vdot(arrays[0], arrays[0])
     for x in arrays[1:]:
         total = total + np.vdot(x, x)
@@ -183,7 +188,8 @@ variadic(sum_of_squares, lambda i, g, out, *arrays: 2 * g * arrays[i])
 
 
 # --- Reductions ----------------------------------------------------------------------------------
-# NumPy offers these as functions and as methods; the methods start a microsecond sooner.
+# Functions of our own, with metadata by keyword alone.  They call methods, which NumPy starts a
+# microsecond sooner than its functions.
 
 
 def sum(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
@@ -228,22 +234,15 @@ structural(min, share_extremes)
 # --- Shapes, types and indices -------------------------------------------------------------------
 
 
-def overridable(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Decorate a function of this file that rules call: a tensor takes the call over, to record it.
+def takes_over(x: Array) -> bool:
+    """Tell whether an array wants to know of a call, as tensors do to record it.
 
-    NumPy's own functions do this by NumPy's protocols (NEP 13 and 18).  Here an array that wants to
-    know of calls has a method `apply(function, *arrays, **metadata)`.
+    NumPy's own functions ask by NumPy's protocols (NEP 13 and 18).  The functions of this file that
+    rules call ask here, and hand themselves to the array's method `apply`.
     """
-
-    @wraps(function)
-    def call(x: Array, **metadata: Any) -> Array:
-        apply = None if type(x) is np.ndarray else getattr(x, "apply", None)
-        return function(x, **metadata) if apply is None else apply(call, x, **metadata)
-
-    return call
+    return hasattr(x, "apply")
 
 
-@overridable
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
     """x repeated along new axes and along axes of size 1.
 
@@ -252,6 +251,8 @@ def broadcast_to(x: Array, *, shape: Shape) -> Array:
            [1, 2],
            [1, 2]])
     """
+    if takes_over(x):
+        return x.apply(broadcast_to, x, shape=shape)
     if x.ndim < len(shape):
         x = x.reshape((1,) * (len(shape) - x.ndim) + x.shape)
     for axis, n in enumerate(shape):
@@ -269,7 +270,9 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     >>> sum_to(np.array([[1, 2], [3, 4], [5, 6]]), shape=(2,))
     array([ 9, 12])
     """
-    if x.shape[1:] == shape and len(shape) == 1:  # a bias: a product adds up rows 2 times as fast
+    if takes_over(x):
+        return x.apply(sum_to, x, shape=shape)
+    if x.shape[1:] == shape and len(shape) == 1:  # a bias: a product sums rows twice as fast
         return ones(x.shape[0], x.dtype) @ x
     return x.sum(axis=stretched(shape, x.shape)).reshape(shape)
 
@@ -308,13 +311,14 @@ def getitem(x: Array, *, index: Any) -> Array:
     return x[index]
 
 
-@overridable
 def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
-    """Zeros of this shape, with g added in at the index: the transpose of indexing.
+    """Zeros of this shape, with g added in at the index: the derivative of indexing, transposed.
 
     >>> scatter_add(np.array([1, 2, 3]), index=np.array([0, 2, 2]), shape=(4,))
     array([1, 0, 5, 0])
     """
+    if takes_over(g):
+        return g.apply(scatter_add, g, index=index, shape=shape)
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
@@ -326,9 +330,12 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
 
 
 def as_slices(parts: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same elements without dropping or adding an axis: `[None, 2, :]` becomes `[2:3, :]`."""
+    """The same elements without dropping or adding an axis: `[None, 2, :]` becomes `[2:3, :]`.
+
+    Some arrays, as Dask's, can be assigned to at slices only.
+    """
     return tuple(
-        slice(part, part + 1 or None) if type(part) is int else part
+        slice(part, part + 1 or None) if type(part) is int else part  # [-1:0] would be empty
         for part in parts
         if part is not None
     )

@@ -1,8 +1,9 @@
 """Scopes: which named part of a program is running, and under which settings.
 
-Every node remembers the scope in which it was made, and pictures draw scopes as boxes.  A call of a
-composite or a module enters one, and so do the blocks of `blocks.py`: `scope("name")`, `no_grad()`,
-`observing(…)`.  Scopes nest, and each entry is an object of its own: two dropouts stay two.
+Whatever is computed remembers the scope in which it was made, and pictures draw scopes as boxes.  A
+call of a `@composite` function or of an `nn` module enters one, and so do the `with` blocks of
+`blocks.py`: `scope("name")`, `no_grad()`, `observing(…)`.  Scopes nest, and each entry is an object
+of its own: two dropouts stay two.
 
 >>> with entered(Scope("encoder", here())):
 ...     with entered(Scope("layer", here())):
@@ -14,30 +15,10 @@ The current scope is a context variable, so each thread and each asyncio task ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
-
-
-class Observer:
-    """Is told what happens in a block, at four moments.  By default it ignores them.
-
-    Nodes are those of `graph.py`.  A graph that was recorded in a block is still watched by the
-    observers of that block when a reverse sweep passes through it later.
-    """
-
-    def computed(self, node: Any, function: Callable[..., Any], inputs: list[Any]) -> None:
-        """A function of these inputs gave the value of a node, which is recorded or not."""
-
-    def summed(self, node: Any, g: Any) -> None:
-        """In a reverse sweep, g is the complete gradient of a node."""
-
-    def pulled(self, node: Any, position: int, g: Any, part: Any) -> None:
-        """A derivative rule made of g its part of the gradient of the input at this position."""
-
-    def passed(self, node: Any) -> None:
-        """A node has handed on its gradient to all its inputs."""
 
 
 class Scope:
@@ -57,13 +38,11 @@ class Scope:
         Who is told of operations and derivatives.
     block
         The `with` block that entered it, if one did.
-    left
-        Whether that block has been left.
     cause
-        In a recorded backward pass, the number of the node whose gradient is handed on.
+        For pictures: the number of the node whose gradient is handed on here, if one is.
     """
 
-    __slots__ = ("block", "cause", "left", "name", "observers", "parent", "records", "training")
+    __slots__ = ("block", "cause", "name", "observers", "parent", "records", "training")
 
     def __init__(
         self, name: str | None, parent: Scope | None, training: bool | None = None
@@ -72,7 +51,6 @@ class Scope:
         self.parent = parent
         self.training = training
         self.block: Any = None
-        self.left = False
         self.cause: int | None = None
         if parent is None:
             self.records = True
@@ -82,23 +60,28 @@ class Scope:
             self.observers = parent.observers
 
     @property
+    def outward(self) -> list[Scope]:
+        """This scope, the one around it, and so on to the program."""
+        scopes = [self]
+        while scopes[-1].parent is not None:
+            scopes.append(scopes[-1].parent)
+        return scopes
+
+    @property
     def path(self) -> tuple[Scope, ...]:
         """The scopes with names from the outermost down to this one."""
-        outward = [self]
-        while outward[-1].parent is not None:
-            outward.append(outward[-1].parent)
-        return tuple(scope for scope in reversed(outward) if scope.name is not None)
+        return tuple(scope for scope in reversed(self.outward) if scope.name is not None)
 
     def __str__(self) -> str:
-        """The names, "Sequential/Linear/linear"; nothing for the program."""
+        """The names, "Sequential/Linear/linear"; "" for the program."""
         return "/".join(str(scope.name) for scope in self.path)
 
 
 program = Scope(None, None)
 current: ContextVar[Scope] = ContextVar("current", default=program)
 here = current.get  # the current scope
-enter = current.set  # makes a scope the current one; what it gives is for `leave`
-leave = current.reset
+enter = current.set  # makes a scope the current one, and gives a token
+undo = current.reset  # makes the scope current again that was so before: undo(token)
 
 
 @contextmanager
@@ -109,11 +92,29 @@ def entered(scope: Scope) -> Iterator[None]:
     try:
         yield
     finally:
-        enter(nearest_open(outside))
+        enter(outside)
 
 
-def nearest_open(scope: Scope) -> Scope:
-    """The scope itself, or the nearest around it whose block has not been left meanwhile."""
-    while scope.left:
-        scope = scope.parent or program
-    return scope
+class Observer:
+    """Hears what happens in a block, at four moments.  By default it does nothing.
+
+    Nodes and the reverse sweep are those of `graph.py`.  What was recorded in a block is still
+    watched by the observers of that block when a sweep passes through it later.
+    """
+
+    def computed(self, node: Any, function: Callable[..., Any], inputs: list[Any]) -> None:
+        """A function of these inputs computed the value of a node; the call is recorded or not."""
+
+    def summed(self, node: Any, g: Any) -> None:
+        """In a reverse sweep, g is the complete gradient of a node."""
+
+    def pulled(self, node: Any, position: int, g: Any, part: Any) -> None:
+        """The rule for the input at this position turned g into a part of that input's gradient."""
+
+    def passed(self, node: Any) -> None:
+        """A node has handed on its gradient to all its inputs."""
+
+
+def joined(observers: Iterable[Observer], others: Iterable[Observer]) -> tuple[Observer, ...]:
+    """All of them, each once."""
+    return tuple({id(observer): observer for observer in (*observers, *others)}.values())

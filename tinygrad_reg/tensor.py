@@ -10,13 +10,13 @@ import numpy as np
 from . import errors
 from .attributes import own_array
 from .checks import check_bool, check_same_shape
-from .graph import Node, new_node, sweep, tell
+from .graph import Node, sweep, tell
 from .operators import Operand
-from .primitives import Array, Shape, sum_to, table
+from .primitives import Array, table
 from .protocols import Protocols
 from .scope import Scope, enter, entered, here, program
 
-NUMBERS = (int, float, np.generic)
+NUMBERS = (int, float, np.integer, np.floating, np.bool_)
 new = object.__new__
 
 
@@ -32,7 +32,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     metadata
         Everything that is no array: axis, shape, ….
     """
-    nodes: list[Any] = []
+    nodes: list[Any] = []  # and numbers
     values: list[Any] = []
     edges = []
     for x, rule in zip(inputs, table[function]):
@@ -41,11 +41,11 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
             node, value = x.node, x._array
             if node.requires_grad and rule is not None:
                 edges.append((len(nodes), rule))
-        elif isinstance(x, NUMBERS):  # stays one, for Python's numbers widen no type
+        elif isinstance(x, NUMBERS):  # stays what it is, as Python's numbers widen no type
             node = value = x
         else:
             value = own_array(f"{function.__name__}: operands", x)
-            node = new_node(value, here())
+            node = Node(value, here())
         nodes.append(node)
         values.append(value)
     try:
@@ -54,12 +54,15 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         raise errors.explained(error, function, values, metadata) from error
     scope = here()
     if edges and scope.records:
-        node = new_node(result, scope, None, function, nodes, values, edges, metadata)
+        node = Node(result, scope, None, function, nodes, values, edges, metadata)
     else:
-        node = new_node(result, scope)
+        node = Node(result, scope)
     if scope.observers:
         tell(scope.observers, "computed", node, function, nodes)
-    return tensor(result, node)
+    out = new(Tensor)
+    out._array = result
+    out.node = node
+    return out
 
 
 def tensor(array: Array, node: Node) -> Tensor:
@@ -71,8 +74,8 @@ def tensor(array: Array, node: Node) -> Tensor:
 
 
 def constant(array: Array, name: str | None = None) -> Tensor:
-    """A tensor without gradient around an array that nobody else will change: it is not copied."""
-    return tensor(array, new_node(array, here(), name))
+    """A tensor without gradient.  The array is not copied, so nothing else may change it."""
+    return tensor(array, Node(array, here(), name))
 
 
 def as_tensor(x: Operand) -> Tensor:
@@ -111,20 +114,19 @@ class Tensor(Protocols["Tensor"]):
 
     __slots__ = ()
 
-    apply = staticmethod(apply)
+    apply = staticmethod(apply)  # for operators, and for `primitives.takes_over`
 
     def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"Tensor: the name must be text, not {errors.shown(name)}")
         self._array = own_array("Tensor: data", data)
-        self.node = new_node(self._array, program, name)
+        self.node = Node(self._array, program)
+        self.name = name
         self.requires_grad = requires_grad
 
     # --- Backpropagation -------------------------------------------------------------------------
 
     @property
     def grad(self) -> Tensor | None:
-        """What `backward` has left here, None at first.  Assign None or a gradient of its shape."""
+        """What `backward` has left here, None at first.  Assign None, or a gradient."""
         if not (self.node.grad is None or isinstance(self.node.grad, Tensor)):
             self.node.grad = constant(self.node.grad)
         grad: Tensor | None = self.node.grad
@@ -139,7 +141,7 @@ class Tensor(Protocols["Tensor"]):
         return constant(self._array, self.name)
 
     def backward(self, gradient: Operand | None = None, create_graph: bool = False) -> None:
-        """Add to `.grad` of every leaf the gradient of this tensor with respect to that leaf.
+        """Add to `.grad` of every leaf that wants one the gradient with respect to that leaf.
 
         Parameters
         ----------
@@ -166,12 +168,14 @@ class Tensor(Protocols["Tensor"]):
         if not self.requires_grad:
             raise RuntimeError(f"backward: {errors.NO_GRADIENT}")
         arriving = self._arriving(gradient)
-        lift = Recorder() if check_bool("backward: create_graph", create_graph) else None
-        for leaf, g in gradients(self, arriving, lift=lift).items():
-            if leaf.grad is None:
-                leaf.grad = g
-            else:
-                leaf.grad = leaf.grad + g if lift is None else lift.add(leaf, leaf.grad, g)
+        recorder = Recorder() if check_bool("backward: create_graph", create_graph) else None
+        found = gradients(self, arriving, recorder=recorder)
+        for leaf, g in found.items():
+            if leaf.grad is not None:
+                found[leaf] = (recorder or Recorder()).add(leaf, leaf.grad, g)
+                tell(here().observers, "summed", leaf, found[leaf])
+        for leaf, g in found.items():
+            leaf.grad = g
 
     def _arriving(self, gradient: Operand | None) -> Tensor:
         """The gradient that arrives at this tensor, checked."""
@@ -194,7 +198,7 @@ def gradients(
     root: Tensor,
     arriving: Tensor,
     wanted: Collection[Node] | None = None,
-    lift: Recorder | None = None,
+    recorder: Recorder | None = None,
     since: int = 0,
 ) -> dict[Node, Array]:
     """The gradients of a tensor with respect to nodes behind it: arrays, or tensors if recorded.
@@ -207,13 +211,13 @@ def gradients(
         The gradient that arrives there, of the same shape.
     wanted
         The nodes whose gradients are wanted; by default all leaves.
-    lift
+    recorder
         Records the computation.
     since
-        Leaves out all nodes with smaller numbers.
+        Nodes with smaller numbers are left out.
     """
     outside = here()
-    steps = sweep(root.node, arriving._array if lift is None else arriving, lift, since)
+    steps = sweep(root.node, arriving._array if recorder is None else arriving, recorder, since)
     try:
         return {
             node: g
@@ -221,7 +225,7 @@ def gradients(
             if (node.function is None if wanted is None else node in wanted)
         }
     finally:
-        enter(outside)  # a Recorder leaves scopes behind
+        enter(outside)  # a recorder has entered scopes
 
 
 class Recorder:
@@ -233,13 +237,14 @@ class Recorder:
     def __init__(self) -> None:
         self.scopes: dict[Node, Scope] = {}
 
-    def operands(self, node: Node) -> tuple[Tensor, list[Any]]:
-        """The result and the arguments of a node as tensors, for its rules, which run next."""
-        for x in node.inputs:
+    def begin(self, node: Node) -> tuple[Tensor, list[Any]]:
+        """Enter the scope of a node's gradient, and give its result and arguments as tensors."""
+        for x in node.inputs:  # constants, too: in what is recorded they stand for the new value
             if isinstance(x, Node) and x.replaced > node.number:
                 raise errors.stale(x, node.function)
         enter(self.scope(node))
-        arguments = [tensor(x.value, x) if isinstance(x, Node) else x for x in node.inputs]
+        pairs = zip(node.inputs, node.values)
+        arguments = [tensor(value, x) if isinstance(x, Node) else x for x, value in pairs]
         return tensor(node.value, node), arguments
 
     def add(self, node: Node, total: Tensor, part: Tensor) -> Tensor:
@@ -247,16 +252,12 @@ class Recorder:
         with entered(self.scope(node)):
             return total + part
 
-    def sum_to(self, part: Tensor, shape: Shape) -> Tensor:
-        """Undo broadcasting."""
-        return apply(sum_to, part, shape=shape)
-
     def scope(self, node: Node) -> Scope:
-        """The scope for all that is done with the gradient of a node; for a leaf without a name."""
+        """The scope for all that is done with the gradient of a node; for a leaf it has no name."""
         if node not in self.scopes:
             name = None if node.function is None else f"∂ {node.function.__name__}"
             scope = self.scopes[node] = Scope(name, node.scope)
-            scope.records = True
+            scope.records = True  # a leaf may have been made under `no_grad`
             scope.observers = ()  # they hear of the derivatives, and not of each step to them
             scope.cause = node.number
         return self.scopes[node]
