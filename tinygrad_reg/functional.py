@@ -561,7 +561,7 @@ def dropout_mask(
         kept = generator(rng).random(x.shape, dtype=uniform) >= p
     else:
         kept = check_mask(name, x, mask)
-    return constant(kept.astype(x.dtype) * scale, name="mask")
+    return constant(np.multiply(kept, scale, dtype=x.dtype), name="mask")
 
 
 # --- Penalties -----------------------------------------------------------------------------------
