@@ -24,7 +24,7 @@ from tinygrad_reg import (
 from tinygrad_reg import functional as F
 from tinygrad_reg.blocks import observing
 from tinygrad_reg.drawing.read import behind
-from tinygrad_reg.graph import Node
+from tinygrad_reg.graph import new_node
 from tinygrad_reg.memory import arrays_read, is_placeholder, is_slim, placeholder, read_by
 from tinygrad_reg.scope import Observer, program
 
@@ -354,7 +354,7 @@ def test_a_result_whose_memory_was_freed_is_a_constant_of_later_graphs(f):
 
 def node_of(rule, *arrays, **metadata):
     """A node whose first input has this rule."""
-    node = Node(np.ones(3), program, None, np.exp, arrays, arrays, [(0, rule)], metadata)
+    node = new_node(np.ones(3), program, None, np.exp, arrays, arrays, [(0, rule)], metadata)
     return rule, node
 
 

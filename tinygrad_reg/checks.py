@@ -18,8 +18,6 @@ from .primitives import Array
 
 def check_bool(what: str, value: Any) -> bool:
     """True or False."""
-    if value is True or value is False:
-        return value
     if isinstance(value, (int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise TypeError(f"{what} must be True or False, not {shown(value)}")

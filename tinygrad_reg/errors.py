@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -59,11 +58,10 @@ def rephrased(error: Exception, what: str) -> Exception:
 
 def shape_of(value: Any) -> Any:
     """The shape of whatever NumPy takes for an array; () for a ragged list."""
-    shape = getattr(value, "shape", None)
-    if shape is None:
-        with suppress(ValueError):
-            shape = np.shape(value)
-    return shape or ()
+    try:
+        return np.shape(value)
+    except ValueError:
+        return ()
 
 
 # --- Errors of our own ---------------------------------------------------------------------------

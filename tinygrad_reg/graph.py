@@ -13,15 +13,16 @@ its inputs and, for each input that wants a gradient, the derivative rule.  Here
 
 >>> for node in (x.node, y.node, product.node, total.node):
 ...     made_by = node.function.__name__ if node.function else "a leaf"
-...     print(made_by, node.value, "from", [float(x.value) for x in node.inputs])
+...     print(made_by, node.value, "from", [float(source.value) for source in node.inputs])
 a leaf 3.0 from []
 a leaf 4.0 from []
 multiply 12.0 from [3.0, 4.0]
 add 15.0 from [12.0, 3.0]
 
-2. The sweep.  A gradient is the derivative of the loss with respect to a node.  The sweep starts at
-   `total`, where it is 1 if `total` is the loss; say the loss is 10 * total, so that it is 10.  It
-   goes from the newest node to the oldest, and at each it asks the rules what to hand on:
+2. The sweep.  The gradient of a node is the derivative of the loss with respect to it.  The sweep
+   starts at `total`, whose gradient is 1 if `total` itself is the loss; here let the loss be
+   10 * total, so the gradient is 10.  From the newest node to the oldest, the sweep asks the rules
+   of each what to hand on to its inputs:
 
 >>> class Trace(Observer):
 ...     def summed(self, node, g):
@@ -68,13 +69,13 @@ class Node:
     Attributes
     ----------
     value
-        The array.
+        The array, the same as its tensor holds.
     function
         What was called; None for a leaf: data, or a result that was not recorded.
     inputs
         What it was called with: nodes and numbers.
     values
-        Their values at the time of the call: arrays and numbers.
+        Their values in that call, which stay when an input is given new data later.
     edges
         (position, rule) for each input that wants a gradient; none for a leaf.
     metadata
@@ -99,29 +100,45 @@ class Node:
         "replaced", "requires_grad", "scope", "value", "values",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        value: Array,
-        scope: Scope,
-        name: str | None = None,
-        function: Callable[..., Array] | None = None,
-        inputs: Sequence[Any] = (),
-        values: Sequence[Any] = (),
-        edges: Sequence[tuple[int, Rule]] = (),
-        metadata: Any = None,
-    ) -> None:
-        self.value = value
-        self.function = function
-        self.inputs = inputs
-        self.values = values
-        self.edges = edges
-        self.metadata = metadata
-        self.requires_grad = function is not None
-        self.number = next_number()
-        self.replaced = 0
-        self.grad: Any = None
-        self.scope = scope
-        self.name = name
+    value: Array
+    function: Callable[..., Array] | None
+    inputs: Sequence[Any]
+    values: Sequence[Any]
+    edges: Sequence[tuple[int, Rule]]
+    metadata: dict[str, Any]
+    requires_grad: bool
+    number: int
+    replaced: int
+    grad: Any
+    scope: Scope
+    name: str | None
+
+
+def new_node(
+    value: Array,
+    scope: Scope,
+    name: str | None = None,
+    function: Callable[..., Array] | None = None,
+    inputs: Sequence[Any] = (),
+    values: Sequence[Any] = (),
+    edges: Sequence[tuple[int, Rule]] = (),
+    metadata: Any = None,
+) -> Node:
+    """Make a node: a leaf, or the node of a recorded call."""
+    node = Node()  # by an `__init__` a small training step would take 2 % longer
+    node.value = value
+    node.function = function
+    node.inputs = inputs
+    node.values = values
+    node.edges = edges
+    node.metadata = metadata
+    node.requires_grad = function is not None
+    node.number = next_number()
+    node.replaced = 0
+    node.grad = None
+    node.scope = scope
+    node.name = name
+    return node
 
 
 # --- The reverse sweep ---------------------------------------------------------------------------
@@ -146,7 +163,7 @@ def sweep(
         A `tensor.Recorder`, to run the rules on tensors and so record what they compute.  By
         default they run on arrays.
     since
-        Nodes with smaller numbers are left out.
+        Nodes with smaller numbers are left out: `gradient.py` asks for nothing older.
     observers
         Who is told of each step.  By default those in force here, and those of the block in which
         a node was recorded.
@@ -156,12 +173,12 @@ def sweep(
     StaleValueError
         If an input of the graph was given new data after it had been used.
     """
-    in_force: Iterable[Observer] = here().observers if observers is None else observers
-    gradients = {root: g}
-    queue = [(-root.number, root)]
+    in_force: Sequence[Observer] = here().observers if observers is None else observers
+    sums = {root: g}  # of the parts that have arrived so far
+    queue = [(-root.number, root)]  # heappop takes the smallest, so the newest
     while queue:
-        _, node = heappop(queue)  # the newest of those that have a gradient
-        g = gradients.pop(node)
+        _, node = heappop(queue)
+        g = sums.pop(node)  # complete, as everything that used the node is newer
         watching = in_force
         if node.scope.observers and observers is None:
             watching = joined(in_force, node.scope.observers)
@@ -176,7 +193,7 @@ def sweep(
             x = node.inputs[position]
             if x.number < since:
                 continue
-            if x.replaced > node.number:  # a gradient at the old value is none at the new
+            if x.replaced > node.number:  # x has been given new data since this call
                 raise errors.stale(x, node.function)
             part = rule(g, out, *arguments, **node.metadata)
             if part.shape != x.value.shape or part.dtype is not x.value.dtype:
@@ -184,13 +201,13 @@ def sweep(
             if watching:
                 tell(watching, "pulled", node, position, g, part)
 
-            if x not in gradients:
-                gradients[x] = part
+            if x not in sums:
+                sums[x] = part
                 heappush(queue, (-x.number, x))
             elif recorder is None:
-                gradients[x] = gradients[x] + part  # not in place: a rule may hand on g itself
+                sums[x] = sums[x] + part  # not in place: a rule may hand on g itself
             else:
-                gradients[x] = recorder.add(x, gradients[x], part)
+                sums[x] = recorder.add(x, sums[x], part)
         if watching:
             tell(watching, "passed", node)
 

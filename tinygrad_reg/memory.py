@@ -53,10 +53,11 @@ class MemorySaver(Observer):
     def computed(self, node: Node, function: Callable[..., Any], inputs: list[Any]) -> None:
         if is_slim(node):
             read = arrays_read(node)
-            values = [node.value, *node.values]
-            node.value, *node.values = (
-                x if i in read else placeholder(x) for i, x in enumerate(values)
-            )
+            if 0 not in read:
+                node.value = placeholder(node.value)
+            node.values = [
+                x if i in read else placeholder(x) for i, x in enumerate(node.values, start=1)
+            ]
 
     def summed(self, node: Node, g: Any) -> None:
         recorded = isinstance(g, Tensor)
@@ -97,17 +98,15 @@ def arrays_read(node: Node) -> frozenset[int]:
 
     That may depend on everything but the numbers in arrays.
     """
-    kinds = tuple((x.shape, x.dtype) if hasattr(x, "shape") else (type(x), x) for x in node.values)
-    details = tuple((key, spelled(value)) for key, value in node.metadata.items())
-    read: frozenset[int] = frozenset()
-    for _, rule in node.edges:
-        key = getattr(rule, "func", rule), getattr(rule, "args", ()), kinds, details
-        if key not in known:
-            if len(known) >= MOST_KNOWN:
-                known.clear()
-            known[key] = read_by(rule, node)
-        read |= known[key]
-    return read
+    kinds = [(x.shape, x.dtype) if hasattr(x, "shape") else (type(x), x) for x in node.values]
+    details = [(key, spelled(value)) for key, value in node.metadata.items()]
+    rules = [(getattr(rule, "func", rule), getattr(rule, "args", ())) for _, rule in node.edges]
+    key = tuple(rules), tuple(kinds), tuple(details)
+    if key not in known:
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        known[key] = frozenset().union(*(read_by(rule, node) for _, rule in node.edges))
+    return known[key]
 
 
 def read_by(rule: Rule, node: Node) -> frozenset[int]:

@@ -184,8 +184,7 @@ def frozen_index(index: Any) -> Any:
         return tuple(map(frozen_index, index))
     if isinstance(index, slice):
         return slice(*map(plain, (index.start, index.stop, index.step)))
-    if isinstance(index, np.integer):
-        return int(index)
+    index = plain(index)
     if isinstance(index, (list, np.ndarray, Attributes)):
         array = new_array("getitem: the index", bare(index))
         empty = isinstance(index, list) and array.size == 0  # NumPy makes an array of floats of it

@@ -1,7 +1,8 @@
 """All the calculus there is: every primitive operation, with one derivative rule per argument.
 
-A rule answers one question: given g, the gradient of the loss with respect to the result, what is
-the gradient with respect to this argument?  It is called as
+The loss is the number that is differentiated.  A rule answers one question: given g, the gradient
+of the loss with respect to the result, what is the gradient with respect to this argument?  It is
+called as
 
     rule(g, out, *arguments, **metadata)
 
@@ -21,7 +22,7 @@ Where a function has a kink, the table takes a convention:
 
     |x|  at 0                          0, as sign(0) = 0
     maximum(x, y), minimum, max, min   equal extremes share the gradient equally
-    maximum(x, 0), minimum(x, 0)       a tie with a plain number goes to the number: relu'(0) = 0
+    maximum(x, 0), minimum(x, 0)       a tie with a Python number goes to the number: relu'(0) = 0
 
 At poles the numbers are those of floating-point arithmetic: log 0 = -∞, 1/0 = ∞, 0/0 = NaN, and √x
 has the derivative ∞ at 0.  There even a branch not taken gives NaN, as 0 · ∞: √(relu(x)) at x ≤ 0,
@@ -50,7 +51,7 @@ broadcasting: set[Callable[..., Array]] = set()
 
 
 def elementwise(function: Callable[..., Array], *rules: Rule | None) -> None:
-    """Enter a function that broadcasts its arguments.
+    """Enter a function that broadcasts its arguments (those of `matmul`: their batch axes).
 
     Its rules may give gradients of the result's shape; the reverse sweep then sums them to the
     argument's (`sum_to`).
@@ -117,18 +118,18 @@ def share(g: Array, mine: Array, other: Array, wins: Any, wins_or_ties: Any) -> 
     """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
     if is_number(other):
         return g * wins(mine, other).astype(g.dtype)
-    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2  # 1 + 1, 0 + 1 or 0 + 0
+    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2  # a tie counts once of twice
 
 
 def one_less(y: Array, x: Array) -> Array:
-    """y - 1, the exponent in y x ** (y - 1); but 0 for 0 ** 0, as 0 * 0 ** -1 would be NaN."""
+    """y - 1, the exponent in y * x ** (y - 1); but 0 if y = 0 makes that 0: 0 * 0 ** -1 is NaN."""
     if is_number(y):
-        return y - (y != 0)
+        return y - 1 if y != 0 else y
     return np.where((x != 0) | (y != 0), y - 1, y)
 
 
 def log_or_zero(x: Array) -> Array:
-    """log x, but 0 at x = 0: 0 ** y does not depend on y > 0."""
+    """log x, but 0 at x = 0: there x ** y is 0 for all y > 0, and does not change with y."""
     if is_number(x):  # np.log would make a NumPy float of it
         return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
     return np.log(np.where(x == 0, 1, x))
@@ -138,14 +139,14 @@ def log_or_zero(x: Array) -> Array:
 
 
 def matmul_left(g: Array, out: Array, x: Array, y: Array) -> Array:
-    """∂/∂X of X @ Y is g Yᵀ; a vector x stands for one row, a vector y for one column."""
+    """The gradient with respect to x is g yᵀ; a vector x is one row, a vector y one column."""
     if y.ndim == 1:
         return g[..., None] * y
     return (g if x.ndim > 1 else g[..., None, :]) @ y.swapaxes(-1, -2)
 
 
 def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
-    """∂/∂Y of X @ Y is Xᵀ g."""
+    """The gradient with respect to y is xᵀ g."""
     if y.ndim == 1:
         return x * g[..., None]
     if x.ndim == 1:
@@ -156,7 +157,7 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
 class EachPosition:
     """The rules of a function of any number of arrays: one rule, told the position 0, 1, 2, ….
 
-    They never end; `apply` takes as many as there are arrays.
+    Each time someone goes through them, they start at 0 and never end: `zip(arrays, rules)`.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -167,7 +168,7 @@ class EachPosition:
 
 
 def variadic(function: Callable[..., Array], rule: Rule) -> None:
-    """Enter a function of any number of arrays; the rule is called with a position in front."""
+    """Enter a function of any number of arrays, not broadcast; the rule gets a position first."""
     table[function] = EachPosition(rule)
 
 
@@ -188,8 +189,8 @@ variadic(sum_of_squares, lambda i, g, out, *arrays: 2 * g * arrays[i])
 
 
 # --- Reductions ----------------------------------------------------------------------------------
-# Functions of our own, with metadata by keyword alone.  They call methods, which NumPy starts a
-# microsecond sooner than its functions.
+# Functions of our own, with metadata by keyword alone; in this file they hide Python's.  They call
+# methods, which NumPy starts a microsecond sooner than its functions.
 
 
 def sum(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
@@ -234,11 +235,11 @@ structural(min, share_extremes)
 # --- Shapes, types and indices -------------------------------------------------------------------
 
 
-def takes_over(x: Array) -> bool:
-    """Tell whether an array wants to know of a call, as tensors do to record it.
+def records_calls(x: Array) -> bool:
+    """Tell whether x has a function `apply` of its own to make calls with, as tensors have.
 
-    NumPy's own functions ask by NumPy's protocols (NEP 13 and 18).  The functions of this file that
-    rules call ask here, and hand themselves to the array's method `apply`.
+    NumPy's functions find that out by NumPy's protocols (NEP 13 and 18), and methods of tensors
+    know.  Those functions of this file that rules call by name ask here.
     """
     return hasattr(x, "apply")
 
@@ -251,7 +252,7 @@ def broadcast_to(x: Array, *, shape: Shape) -> Array:
            [1, 2],
            [1, 2]])
     """
-    if takes_over(x):
+    if records_calls(x):
         return x.apply(broadcast_to, x, shape=shape)
     if x.ndim < len(shape):
         x = x.reshape((1,) * (len(shape) - x.ndim) + x.shape)
@@ -270,7 +271,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     >>> sum_to(np.array([[1, 2], [3, 4], [5, 6]]), shape=(2,))
     array([ 9, 12])
     """
-    if takes_over(x):
+    if records_calls(x):
         return x.apply(sum_to, x, shape=shape)
     if x.shape[1:] == shape and len(shape) == 1:  # a bias: a product sums rows twice as fast
         return ones(x.shape[0], x.dtype) @ x
@@ -317,7 +318,7 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     >>> scatter_add(np.array([1, 2, 3]), index=np.array([0, 2, 2]), shape=(4,))
     array([1, 0, 5, 0])
     """
-    if takes_over(g):
+    if records_calls(g):
         return g.apply(scatter_add, g, index=index, shape=shape)
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
@@ -353,7 +354,7 @@ def own_stretch(position: int, g: Array, out: Array, *arrays: Array, axis: int) 
 
 
 # fmt: off
-elementwise(broadcast_to,    lambda g, out, x, *, shape: g)
+elementwise(broadcast_to,    lambda g, out, x, *, shape: g)  # the sweep sums it to x's shape
 structural(sum_to,           lambda g, out, x, *, shape: broadcast_to(g, shape=x.shape))
 structural(reshape,          lambda g, out, x, *, shape: g.reshape(x.shape))
 structural(transpose,        lambda g, out, x, *, axes: g.transpose(inverse(axes)))

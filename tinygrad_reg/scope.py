@@ -1,21 +1,23 @@
 """Scopes: which named part of a program is running, and under which settings.
 
-Whatever is computed remembers the scope in which it was made, and pictures draw scopes as boxes.  A
-call of a `@composite` function or of an `nn` module enters one, and so do the `with` blocks of
-`blocks.py`: `scope("name")`, `no_grad()`, `observing(…)`.  Scopes nest, and each entry is an object
-of its own: two dropouts stay two.
-
 >>> with entered(Scope("encoder", here())):
 ...     with entered(Scope("layer", here())):
 ...         str(here())
 'encoder/layer'
+
+Whatever is computed remembers the scope in which it was made, and pictures draw scopes as boxes.
+Two settings belong to a scope, and a new one takes them over from the scope around it: whether
+operations are recorded, and who observes them.
+
+The layers of `nn.py` and the functions of `functional.py` enter a scope for each call, and so do
+the `with` blocks of `blocks.py`: `scope("name")`, `no_grad()`, `observing(…)`.
 
 The current scope is a context variable, so each thread and each asyncio task has its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -52,12 +54,8 @@ class Scope:
         self.training = training
         self.block: Any = None
         self.cause: int | None = None
-        if parent is None:
-            self.records = True
-            self.observers: tuple[Observer, ...] = ()
-        else:
-            self.records = parent.records
-            self.observers = parent.observers
+        self.records: bool = parent is None or parent.records
+        self.observers: tuple[Observer, ...] = () if parent is None else parent.observers
 
     @property
     def outward(self) -> list[Scope]:
@@ -81,7 +79,7 @@ program = Scope(None, None)
 current: ContextVar[Scope] = ContextVar("current", default=program)
 here = current.get  # the current scope
 enter = current.set  # makes a scope the current one, and gives a token
-undo = current.reset  # makes the scope current again that was so before: undo(token)
+undo = current.reset  # undo(token): makes the scope before the current one again
 
 
 @contextmanager
@@ -106,15 +104,20 @@ class Observer:
         """A function of these inputs computed the value of a node; the call is recorded or not."""
 
     def summed(self, node: Any, g: Any) -> None:
-        """In a reverse sweep, g is the complete gradient of a node."""
+        """In a reverse sweep, g is the complete gradient of a node.
+
+        If a leaf has a `.grad` already, `backward` then calls this once more with the total.
+        """
 
     def pulled(self, node: Any, position: int, g: Any, part: Any) -> None:
         """The rule for the input at this position turned g into a part of that input's gradient."""
 
     def passed(self, node: Any) -> None:
-        """A node has handed on its gradient to all its inputs."""
+        """The sweep has passed a node: its gradient has been handed on to all its inputs."""
 
 
-def joined(observers: Iterable[Observer], others: Iterable[Observer]) -> tuple[Observer, ...]:
-    """All of them, each once."""
+def joined(observers: Sequence[Observer], others: Sequence[Observer]) -> tuple[Observer, ...]:
+    """Both, without repetitions."""
+    if not observers:
+        return tuple(others)
     return tuple({id(observer): observer for observer in (*observers, *others)}.values())

@@ -10,13 +10,13 @@ import numpy as np
 from . import errors
 from .attributes import own_array
 from .checks import check_bool, check_same_shape
-from .graph import Node, sweep, tell
+from .graph import Node, new_node, sweep, tell
 from .operators import Operand
 from .primitives import Array, table
 from .protocols import Protocols
 from .scope import Scope, enter, entered, here, program
 
-NUMBERS = (int, float, np.integer, np.floating, np.bool_)
+SCALARS = (int, float, np.integer, np.floating, np.bool_)
 new = object.__new__
 
 
@@ -32,7 +32,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     metadata
         Everything that is no array: axis, shape, ….
     """
-    nodes: list[Any] = []  # and numbers
+    sources: list[Any] = []  # a node for each array; a number stands for itself
     values: list[Any] = []
     edges = []
     for x, rule in zip(inputs, table[function]):
@@ -40,13 +40,13 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         if isinstance(x, Tensor):
             node, value = x.node, x._array
             if node.requires_grad and rule is not None:
-                edges.append((len(nodes), rule))
-        elif isinstance(x, NUMBERS):  # stays what it is, as Python's numbers widen no type
+                edges.append((len(sources), rule))
+        elif isinstance(x, SCALARS):  # stays one: as an array, a Python number could widen the type
             node = value = x
         else:
             value = own_array(f"{function.__name__}: operands", x)
-            node = Node(value, here())
-        nodes.append(node)
+            node = new_node(value, here())
+        sources.append(node)
         values.append(value)
     try:
         result = function(*values, **metadata)
@@ -54,11 +54,11 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         raise errors.explained(error, function, values, metadata) from error
     scope = here()
     if edges and scope.records:
-        node = Node(result, scope, None, function, nodes, values, edges, metadata)
+        node = new_node(result, scope, None, function, sources, values, edges, metadata)
     else:
-        node = Node(result, scope)
+        node = new_node(result, scope)
     if scope.observers:
-        tell(scope.observers, "computed", node, function, nodes)
+        tell(scope.observers, "computed", node, function, sources)
     out = new(Tensor)
     out._array = result
     out.node = node
@@ -75,7 +75,7 @@ def tensor(array: Array, node: Node) -> Tensor:
 
 def constant(array: Array, name: str | None = None) -> Tensor:
     """A tensor without gradient.  The array is not copied, so nothing else may change it."""
-    return tensor(array, Node(array, here(), name))
+    return tensor(array, new_node(array, here(), name))
 
 
 def as_tensor(x: Operand) -> Tensor:
@@ -114,12 +114,12 @@ class Tensor(Protocols["Tensor"]):
 
     __slots__ = ()
 
-    apply = staticmethod(apply)  # for operators, and for `primitives.takes_over`
+    apply = staticmethod(apply)  # for operators, and for functions that rules call
 
     def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
         self._array = own_array("Tensor: data", data)
-        self.node = Node(self._array, program)
-        self.name = name
+        self.node = new_node(self._array, program)
+        self.name = name  # this and the next are kept in the node: see `attributes.py`
         self.requires_grad = requires_grad
 
     # --- Backpropagation -------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Tensor(Protocols["Tensor"]):
 
     @grad.setter
     def grad(self, new: Operand | None) -> None:
-        self.node.grad = None if new is None else self._fitting("grad", new)
+        self.node.grad = None if new is None else self._checked("grad", new)
 
     def detach(self) -> Tensor:
         """The same array without the graph: a constant to everything computed from it."""
@@ -171,10 +171,10 @@ class Tensor(Protocols["Tensor"]):
         recorder = Recorder() if check_bool("backward: create_graph", create_graph) else None
         found = gradients(self, arriving, recorder=recorder)
         for leaf, g in found.items():
-            if leaf.grad is not None:
+            if leaf.grad is not None:  # an array, or a tensor, which may have a graph itself
                 found[leaf] = (recorder or Recorder()).add(leaf, leaf.grad, g)
                 tell(here().observers, "summed", leaf, found[leaf])
-        for leaf, g in found.items():
+        for leaf, g in found.items():  # only now, so that after an error no `.grad` has changed
             leaf.grad = g
 
     def _arriving(self, gradient: Operand | None) -> Tensor:
@@ -183,14 +183,13 @@ class Tensor(Protocols["Tensor"]):
             if self.size != 1:
                 raise errors.no_single_derivative(self.shape)
             return constant(self._array**0)  # 1, of the same shape, type and array library
-        return self._fitting("backward", gradient)
+        return self._checked("backward", gradient)
 
-    def _fitting(self, name: str, gradient: Operand) -> Tensor:
+    def _checked(self, name: str, gradient: Operand) -> Tensor:
         """A gradient of this tensor's shape and type."""
         if not isinstance(gradient, Tensor):
             gradient = constant(own_array(f"{name}: the gradient", gradient))
-        remedy = "they must be the same"
-        check_same_shape(f"{name}: the gradient", gradient.shape, self.shape, remedy)
+        check_same_shape(f"{name}: the gradient", gradient.shape, self.shape, "it must be the same")
         return gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
 
 
@@ -225,7 +224,7 @@ def gradients(
             if (node.function is None if wanted is None else node in wanted)
         }
     finally:
-        enter(outside)  # a recorder has entered scopes
+        enter(outside)  # leave the scope that `Recorder.begin` entered last
 
 
 class Recorder:
@@ -238,7 +237,10 @@ class Recorder:
         self.scopes: dict[Node, Scope] = {}
 
     def begin(self, node: Node) -> tuple[Tensor, list[Any]]:
-        """Enter the scope of a node's gradient, and give its result and arguments as tensors."""
+        """Give the result and the arguments of a node as tensors, for its rules, which run next.
+
+        They run in the scope of the node's gradient, which stays current until the next `begin`.
+        """
         for x in node.inputs:  # constants, too: in what is recorded they stand for the new value
             if isinstance(x, Node) and x.replaced > node.number:
                 raise errors.stale(x, node.function)
