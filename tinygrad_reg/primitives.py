@@ -118,7 +118,8 @@ def share(g: Array, mine: Array, other: Array, wins: Any, wins_or_ties: Any) -> 
     """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
     if is_number(other):
         return g * wins(mine, other).astype(g.dtype)
-    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2  # a tie counts once of twice
+    # A win counts twice here, a tie once.
+    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
 
 
 def one_less(y: Array, x: Array) -> Array:
