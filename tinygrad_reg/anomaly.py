@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .attributes import bare
 from .blocks import observing
 from .graph import Node
 from .memory import is_placeholder
@@ -144,8 +145,3 @@ def found(x: Any) -> str:
 def is_finite(x: Any) -> bool:
     """Tell whether an array holds neither NaN nor infinity."""
     return bool(np.isfinite(x).all())
-
-
-def bare(x: Any) -> Any:
-    """The array of a gradient, which is a tensor if it is recorded."""
-    return getattr(x, "_array", x)
