@@ -78,7 +78,7 @@ class Block:
     def __exit__(self, *_: object) -> None:
         for scope in here().outward:
             if scope.block is self:
-                leave(scope)
+                enter(scope.parent or program)
                 break
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
