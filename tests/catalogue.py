@@ -253,7 +253,7 @@ def axes(shape: Shape) -> Strategy[Any]:
 
 def axes_with_elements(shape: Shape, least: int = 1) -> Strategy[Any]:
     """The same, where something is to be found along them."""
-    return axes(shape).filter(lambda axis: count_along(shape, axis) >= least)
+    return axes(shape).filter(lambda axis: count_along("mean", shape, axis) >= least)
 
 
 def an_axis_with_elements(shape: Shape) -> Strategy[int]:
@@ -542,7 +542,7 @@ enter("swapaxes", real, at=alike(min_dims=1), axis1=an_axis, axis2=an_axis,
 enter("expand_dims", real, axis=lambda shape: one_of(len(shape) + 1),
       torch=lambda x, axis: x.unsqueeze(axis))
 enter("squeeze", real, axis=lambda shape: axes(shape).filter(
-          lambda axis: axis is None or count_along(shape, axis) == 1),
+          lambda axis: axis is None or count_along("squeeze", shape, axis) == 1),
       torch=lambda x, axis: x.reshape(np.squeeze(np.empty(x.shape), axis).shape))
 enter("broadcast_to", real, at=alike(max_dims=3), shape=wider,
       torch=lambda x, shape: x.broadcast_to(shape))

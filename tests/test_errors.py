@@ -145,7 +145,7 @@ WRONG = [
     # Axes
     (lambda: T.sum(axis=2), ValueError, r"sum of shape \(3, 4\), axis=2.*out of bounds"),
     (lambda: T.sum(axis=1.0), TypeError, r"sum of shape \(3, 4\), axis=1.0.*'float'"),
-    (lambda: T.mean(axis="rows"), TypeError, r"sum of shape \(3, 4\), axis='rows'"),
+    (lambda: T.mean(axis="rows"), TypeError, r"mean of shape \(3, 4\), axis='rows'"),
     (lambda: T.max(axis=[0, 1]), TypeError, r"max of shape \(3, 4\), axis=\[0, 1\].*'list'"),
     (lambda: T.sum(axis=2**70), ValueError, r"sum of shape \(3, 4\), axis=1180591620717411303424"),
     (lambda: T.sum(0, keepdims="yes"), TypeError, "sum of shape .* keepdims='yes'"),
@@ -606,7 +606,7 @@ requires_grad: setattr(x, "requires_grad", •)
 x.backward(•)   backward: x.sum().backward(create_graph=•)
 add: x + •   add|conversion: • + x   subtract: x - •   multiply|conversion: • * x   power: x ** •
 matmul: x @ •   matmul: • @ x   lt: x < •   eq: x == •
-x.sum(•)   x.sum(0, keepdims=•)   x.max(•)   x.min(•)   sum: x.mean(•)   sum: x.var(•)
+x.sum(•)   x.sum(0, keepdims=•)   x.max(•)   x.min(•)   mean|sum: x.mean(•)   var|sum: x.var(•)
 var: x.var(ddof=•)   x.argmax(•)   x.reshape(•)   x.reshape(•, 4)   x.transpose(•)
 x.transpose(0, •)   x.swapaxes(0, •)   x.astype(•)   getitem: x[•]   getitem: x[0, •]
 np.add(x, •)   np.where(•, x, 0)   np.where(x > 0, •, x)   np.maximum(•, x)   np.isclose(x, •)

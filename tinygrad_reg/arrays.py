@@ -98,8 +98,8 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
 def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
     x = as_tensor(x)
+    freedom = count_along("var", x.shape, axis) - check_float("var: ddof", ddof)
     squares = (x - x.mean(axis, keepdims=True)) ** 2
-    freedom = count_along(x.shape, axis) - check_float("var: ddof", ddof)
     return squares.sum(axis, keepdims) / max(freedom, 0.0)
 
 

@@ -33,12 +33,12 @@ def check_shape(what: str, shape: Any) -> tuple[int, ...]:
 
 def check_dtype(what: str, dtype: Any, kinds: str = "fbiu") -> np.dtype[Any]:
     """A type of real numbers or booleans; of floats with `kinds` "f"."""
-    found = None
+    found: np.dtype[Any] | None = None
     if dtype is not None:  # NumPy would make float64 of it
         with suppress(TypeError, ValueError):
             found = np.dtype(dtype)
     if isinstance(found, np.dtype) and found.kind in kinds:
-        return found
+        return found.newbyteorder("=")
     wanted = "float type" if kinds == "f" else "type of real numbers or booleans"
     raise TypeError(f"{what} must be a {wanted}, e.g. np.float32, not {found or shown(dtype)}")
 
@@ -79,11 +79,11 @@ def new_array(what: str, data: Any) -> Array:
 
 
 def new_numeric_array(what: str, data: Any) -> Array:
-    """A new NumPy array of real numbers or booleans."""
+    """A new NumPy array of real numbers or booleans, in the byte order of this machine."""
     array = new_array(what, data)
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"{what} must be real numbers or booleans, not {type(data).__name__} of dtype "
             f"{array.dtype}{in_scope()}"
         )
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

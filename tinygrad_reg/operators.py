@@ -51,7 +51,8 @@ class Operators(Attributes, Generic[Result]):
     def __abs__(self) -> Result: return self.apply(np.abs, self)
 
     def __pow__(self, exponent: Operand) -> Result:
-        if isinstance(exponent, (int, float)) and exponent == 2:
+        keeps_type = type(exponent) is int or self.dtype.kind == "f"  # 3 ** 2.0 is a float
+        if keeps_type and isinstance(exponent, (int, float)) and exponent == 2:
             return self.apply(np.square, self)  # as NumPy's ** does; it is much faster than pow
         return self.apply(np.power, self, exponent)
 
@@ -90,7 +91,8 @@ class Operators(Attributes, Generic[Result]):
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Result:
         """Σ x / n over the n elements along the axis."""
-        return self.apply(np.divide, self.sum(axis, keepdims), count_along(self.shape, axis))
+        count = count_along("mean", self.shape, axis)
+        return self.apply(np.divide, self.sum(axis, keepdims), count)
 
     def var(self, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Result:
         """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
@@ -171,11 +173,16 @@ def plain(axis: Any) -> Any:
     return axis.item() if getattr(axis, "ndim", None) == 0 else axis
 
 
-def count_along(shape: Shape, axis: Axis) -> int:
+def count_along(name: str, shape: Shape, axis: Axis) -> int:
     """The number of elements that a reduction over `axis` takes together."""
     if axis is None:
         return prod(shape)
-    return prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+    try:
+        axes = np.lib.array_utils.normalize_axis_tuple(plain(axis), len(shape))
+    except errors.NUMPY_ERRORS as error:
+        what = f"{name} of shape {shape}, axis={errors.shown(axis)}"
+        raise errors.rephrased(error, what) from error
+    return prod(shape[a] for a in axes)
 
 
 def frozen_index(index: Any) -> Any:

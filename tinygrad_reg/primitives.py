@@ -24,6 +24,9 @@ Where a function has a kink, the table takes a convention:
     maximum(x, y), minimum, max, min   equal extremes share the gradient equally
     maximum(x, 0), minimum(x, 0)       a tie with a Python number goes to the number: relu'(0) = 0
 
+and PyTorch's at NaN: NaN is the extreme of what it stands among, so `max` and `min` hand all of the
+gradient to it, and `maximum` and `minimum` to both arguments.  (For |NaN| it is NaN; PyTorch: 0.)
+
 At poles the numbers are those of floating-point arithmetic: log 0 = -∞, 1/0 = ∞, 0/0 = NaN, and √x
 has the derivative ∞ at 0.  There even a branch not taken gives NaN, as 0 · ∞: √(relu(x)) at x ≤ 0,
 or where(x > 0, log x, 0) at 0.  Keep the pole out of the function, by √(relu(x) + 1e-12) or by
@@ -80,7 +83,7 @@ elementwise(np.divide,   lambda g, out, x, y: g / y,
 elementwise(np.negative, lambda g, out, x: -g)
 elementwise(np.square,   lambda g, out, x: 2 * x * g)
 elementwise(np.power,    lambda g, out, x, y: g * (y * x ** one_less(y, x)),
-                         lambda g, out, x, y: g * (out * log_or_zero(x)))
+                         lambda g, out, x, y: g * (out * log_or_zero(x, y)))
 
 # --- Functions of one variable -------------------------------------------------------------------
 
@@ -96,10 +99,10 @@ elementwise(np.sign,     None)
 
 # --- Choices -------------------------------------------------------------------------------------
 
-elementwise(np.maximum,  lambda g, out, x, y: share(g, x, y, np.greater, np.greater_equal),
-                         lambda g, out, x, y: share(g, y, x, np.greater, np.greater_equal))
-elementwise(np.minimum,  lambda g, out, x, y: share(g, x, y, np.less, np.less_equal),
-                         lambda g, out, x, y: share(g, y, x, np.less, np.less_equal))
+elementwise(np.maximum,  lambda g, out, x, y: share(g, out, x, y),
+                         lambda g, out, x, y: share(g, out, y, x))
+elementwise(np.minimum,  lambda g, out, x, y: share(g, out, x, y),
+                         lambda g, out, x, y: share(g, out, y, x))
 elementwise(np.where,    None,
                          lambda g, out, condition, x, y: np.where(condition, g, 0),
                          lambda g, out, condition, x, y: np.where(condition, 0, g))
@@ -114,26 +117,24 @@ def is_number(x: Array) -> bool:
     return type(x) in (int, float)
 
 
-def share(g: Array, mine: Array, other: Array, wins: Any, wins_or_ties: Any) -> Array:
-    """The part of g that goes to `mine`: all where it wins, half where it ties with an array."""
-    if is_number(other):
-        return g * wins(mine, other).astype(g.dtype)
-    # A win counts twice here, a tie once.
-    return (g * wins(mine, other) + g * wins_or_ties(mine, other)) / 2
+def share(g: Array, out: Array, mine: Array, other: Array) -> Array:
+    """The part of g that goes to `mine`: all where the other lost, half where the two are equal."""
+    won = g * (out != other).astype(g.dtype)
+    return won if is_number(other) else won + g * (mine == other).astype(g.dtype) / 2
 
 
 def one_less(y: Array, x: Array) -> Array:
     """y - 1, the exponent in y * x ** (y - 1); but 0 if y = 0 makes that 0: 0 * 0 ** -1 is NaN."""
     if is_number(y):
         return y - 1 if y != 0 else y
-    return np.where((x != 0) | (y != 0), y - 1, y)
+    return np.where((x < 0) | (x > 0) | (y != 0), y - 1, y)
 
 
-def log_or_zero(x: Array) -> Array:
-    """log x, but 0 at x = 0: there x ** y is 0 for all y > 0, and does not change with y."""
-    if is_number(x):  # np.log would make a NumPy float of it
-        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
-    return np.log(np.where(x == 0, 1, x))
+def log_or_zero(x: Array, y: Array) -> Array:
+    """log x, but 0 at x = 0 ≤ y: there x ** y is 0 for all y > 0, and does not change with y."""
+    if is_number(x) and x != 0:  # np.log would make a NumPy float of it
+        return math.log(x) if x > 0 else math.nan
+    return np.log(np.where((x == 0) & (y >= 0), 1, x))
 
 
 # --- Products ------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def min(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
 def kept(shape: Shape, axis: int | Shape | None) -> Shape:
     """The shape that a reduction over `axis` has with keepdims: `kept((3, 4), 1)` is `(3, 1)`."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    reduced = {a % len(shape) for a in axes}
+    reduced = {a % len(shape) for a in axes if shape}  # of a number, NumPy allows the axis 0
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 
@@ -224,7 +225,7 @@ def share_extremes(
 ) -> Array:
     """The elements equal to the extreme share its gradient equally."""
     shape = kept(x.shape, axis)
-    hits = (x == out.reshape(shape)).astype(g.dtype)
+    hits = ((x == out.reshape(shape)) | (x != x)).astype(g.dtype)  # if any is NaN, so is out
     return g.reshape(shape) * (hits / hits.sum(axis=axis, keepdims=True))
 
 

@@ -12,8 +12,8 @@ x "ḡ · y".  Pictures show these formulas, and `save_memory` learns from them 
     x = y, ∨       1 where it is true, else 0; or
 
 Not shown are broadcasting, reshapes that only add or remove axes of size 1 (so axes that were
-summed over still count), and changes of type that make numbers of truths or give a gradient the
-type of its argument.
+summed over still count), changes of type that make numbers of truths or give a gradient the type of
+its argument, and "or NaN", which is x ≠ x.
 """
 
 from __future__ import annotations
@@ -98,6 +98,10 @@ class Symbol(NDArrayOperatorsMixin):
         if ufunc is np.power and isinstance(y, (int, float)) and y in range(-99, 100):
             exponent = str(int(y)).translate(SUPERSCRIPTS)
             return x if y == 1 else Symbol(operand(x, ATOM) + exponent, shape, dtype, POWER)
+        if ufunc is np.not_equal and x is y:
+            return Symbol("NaN", shape, bool)
+        if ufunc is np.bitwise_or and written(y) == "NaN":
+            return x
         if ufunc in INFIX:
             sign, firmness, left, right = INFIX[ufunc]
             text = f"{operand(x, left)} {sign} {operand(y, right, firmness > COMPARISON)}"
