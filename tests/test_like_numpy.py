@@ -52,6 +52,33 @@ def test_powers_of_integers_overflow_only_where_those_of_numpy_do():
     assert (Tensor([True]) ** 2).dtype == np.int8
 
 
+# The one way in which types differ from NumPy's: its float scalars are as weak as Python's numbers.
+
+
+@pytest.mark.parametrize("f", [*ARITHMETIC, np.maximum, np.minimum], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_a_numpy_float_scalar_keeps_the_type_of_a_float_tensor(f, kind):
+    x = np.array([0.5, 1.0, 2.0], kind)
+    for n in (np.sqrt(2 / np.pi), np.float32(0.5), np.float16(0.5)):
+        for ours, theirs in [(f(Tensor(x), n), f(x, float(n))), (f(n, Tensor(x)), f(float(n), x))]:
+            assert ours.dtype == kind
+            np.testing.assert_array_equal(ours.numpy(), theirs)
+
+
+def test_beside_integers_and_as_an_array_it_has_its_own_type():
+    assert (Tensor([1, 2]) * np.float32(0.5)).dtype == np.float64
+    assert (Tensor(np.array([1], np.int8)) * np.float32(0.5)).dtype == np.float32
+    assert (Tensor(np.ones(2, np.float32)) * np.array(0.5)).dtype == np.float64
+    assert (Tensor(np.ones(2)) * np.longdouble(0.5)).dtype == np.longdouble
+
+
+def test_a_tie_with_a_numpy_float_scalar_goes_to_the_number():
+    for zero in (0, 0.0, np.float64(0), np.float32(0)):
+        x = Tensor([0.0, 1.0], requires_grad=True)
+        np.maximum(x, zero).sum().backward()
+        assert x.grad.numpy().tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("kind", ["bool", "int8", "int32", "float32", "float64"])
 @pytest.mark.parametrize("name", ["sum", "max", "min", "mean", "var"])
 @pytest.mark.parametrize("axis", [None, 0, -1, 1, -2, (), (0,), (0, -1), (0, 0)])

@@ -33,12 +33,13 @@ def check_shape(what: str, shape: Any) -> tuple[int, ...]:
 
 def check_dtype(what: str, dtype: Any, kinds: str = "fbiu") -> np.dtype[Any]:
     """A type of real numbers or booleans; of floats with `kinds` "f"."""
-    found: np.dtype[Any] | None = None
+    found = None
     if dtype is not None:  # NumPy would make float64 of it
         with suppress(TypeError, ValueError):
             found = np.dtype(dtype)
     if isinstance(found, np.dtype) and found.kind in kinds:
-        return found.newbyteorder("=")
+        native: np.dtype[Any] = found.newbyteorder("=")
+        return native
     wanted = "float type" if kinds == "f" else "type of real numbers or booleans"
     raise TypeError(f"{what} must be a {wanted}, e.g. np.float32, not {found or shown(dtype)}")
 

@@ -42,7 +42,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
             if node.requires_grad and rule is not None:
                 edges.append((len(sources), rule))
         elif isinstance(x, SCALARS):  # stays one: as an array, a Python number could widen the type
-            node = value = x
+            node = value = weak(x, inputs) if isinstance(x, np.floating) else x
         else:
             value = own_array(f"{function.__name__}: operands", x)
             node = new_node(value, here())
@@ -63,6 +63,15 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     out._array = result
     out.node = node
     return out
+
+
+def weak(x: Any, others: Collection[Any]) -> Any:
+    """A NumPy float, as a Python number if it meets a tensor of floats, whose type it then keeps.
+
+    NumPy alone would make float64 of float32 * np.sqrt(2).
+    """
+    meets_floats = any(isinstance(t, Tensor) and t.dtype.kind == "f" for t in others)
+    return float(x) if meets_floats and x.itemsize <= 8 else x
 
 
 def tensor(array: Array, node: Node) -> Tensor:
