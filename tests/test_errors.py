@@ -136,10 +136,11 @@ WRONG = [
     (lambda: T.__eq__(np.ones(3)), ValueError, r"eq of shape \(3, 4\) and \(3,\)"),
     (lambda: T < "a", TypeError, "lt of shape"),
     (lambda: T < RAGGED, ValueError, "lt of shape"),
-    (lambda: np.floor(T), TypeError, "np.floor has no derivative rule"),
-    (lambda: np.cumsum(T), TypeError, "np.cumsum has no derivative rule"),
+    (lambda: np.spacing(T), TypeError, "np.spacing has no derivative rule"),
+    (lambda: np.linalg.qr(T), TypeError, "np.linalg.qr has no derivative rule"),
     (lambda: np.add(T, 1, out=ROWS), TypeError, "np.add with out= is not supported"),
-    (lambda: np.sum(T, 0, None, None), TypeError, "np.sum is not supported on tensors"),
+    (lambda: np.sum(T, 0, None, ROWS[0]), TypeError, "np.sum with out= is not supported"),
+    (lambda: np.sum(T, where=ROWS > 0), TypeError, "np.sum with where= is not supported"),
     (lambda: np.argsort(T, axis="a"), TypeError, "argsort of shape .*axis='a': 'str' object"),
     (lambda: np.isclose(T, "a"), TypeError, "isclose of shape "),
     # Axes
@@ -200,7 +201,7 @@ WRONG = [
     (lambda: T[LABELS], TypeError, "getitem: the index must not be masked"),
     # Functions of any array
     (lambda: F.relu("a"), TypeError, r"maximum: operands must be .* not str .*\(in relu\)"),
-    (lambda: F.sigmoid(None), TypeError, r"not NoneType .*\(in sigmoid\)"),
+    (lambda: F.sigmoid(None), TypeError, "Tensor: data must be real .*not NoneType"),
     (lambda: F.exp([None]), TypeError, "exp: operands must be .* not list of dtype object"),
     (lambda: F.softplus(MASKED), TypeError, "must not be masked"),
     (lambda: F.leaky_relu(T, "a"), TypeError, "negative_slope must be a number, not 'a'"),

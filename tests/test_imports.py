@@ -14,10 +14,12 @@ PACKAGE = Path(tinygrad_reg.__file__).parent
 CORE = ["primitives", "scope", "graph", "tensor"]  # in reading order
 ORDER = [
     # The core, with what it is made of.
-    "primitives", "scope", "errors", "checks", "graph", "attributes", "operators", "protocols",
-    "tensor",
+    "primitives", "scope", "errors", "checks", "graph", "nested", "data", "attributes",
+    "operators", "methods", "protocols", "tensor",
     # What is built on it.
-    "generators", "blocks", "settings", "arrays", "gradient", "random", "functional", "init", "nn",
+    "generators", "blocks", "settings", "more_primitives", "arrays.shapes", "arrays.choices",
+    "arrays.joining", "arrays.reductions", "arrays.products", "arrays.linalg", "arrays",
+    "gradient", "random", "functional", "init", "nn",
     "optim", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",

@@ -17,8 +17,10 @@ from .checks import (
     check_same_shape,
     new_numeric_array,
 )
+from .data import Data
 from .errors import lost_gradient, shown
 from .graph import Node, next_number
+from .nested import tree_map
 from .primitives import Array, Shape
 from .scope import here
 
@@ -38,10 +40,16 @@ class Attributes:
         """The array, read-only.
 
         Assign a new array of the same shape to replace it; it is copied, and takes the tensor's
-        type if that is a float type.  Only leaves can be given new data.  A graph that was recorded
-        with the old data can no longer be differentiated: `backward` raises `StaleValueError`.
+        type if that is a float type.  `p.data -= t` with a tensor t does the same.  Only leaves can
+        be given new data.  A graph that was recorded with the old data can no longer be
+        differentiated: `backward` raises `StaleValueError`.
         """
-        return read_only(self._array)
+        array = read_only(self._array)
+        if not isinstance(array, np.ndarray):
+            return array
+        view = array.view(Data)
+        view.owner = self
+        return view
 
     @data.setter
     def data(self, new: Any) -> None:
@@ -167,8 +175,4 @@ def read_only(array: Array) -> Array:
 
 def bare(x: Any) -> Any:
     """The array in a tensor, and in tensors inside tuples, lists and dictionaries."""
-    if isinstance(x, Attributes):
-        return x._array
-    if isinstance(x, (tuple, list)):
-        return type(x)(map(bare, x))
-    return {key: bare(value) for key, value in x.items()} if isinstance(x, dict) else x
+    return tree_map(lambda leaf: leaf._array if isinstance(leaf, Attributes) else leaf, x)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
+import sys
 from collections.abc import Callable, Sequence
+from inspect import signature
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from .primitives import broadcasting
+from .primitives import broadcasting, table
 from .scope import here
 
 # What NumPy raises if a call makes no sense; OverflowError for numbers that fit into no array.
@@ -49,6 +52,19 @@ def explained(
     return rephrased(error, f"{name} of shape {listed}{details}")
 
 
+def explained_call(
+    error: Exception, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]
+) -> Exception:
+    """An error of NumPy about a call, with the shapes of arrays and all else by name."""
+    try:
+        given: dict[str, Any] = dict(signature(function).bind(*args, **options).arguments)
+    except (TypeError, ValueError):  # functions written in C need not have a signature
+        given = {**dict(enumerate(args)), **options}
+    arrays = [x for x in given.values() if hasattr(x, "shape")]
+    details = {str(name): x for name, x in given.items() if not hasattr(x, "shape")}
+    return explained(error, function, arrays, details)
+
+
 def rephrased(error: Exception, what: str) -> Exception:
     """An error of NumPy with what it is about in front, and where that was called."""
     kinds = np.exceptions.AxisError, IndexError, TypeError, MemoryError
@@ -72,7 +88,8 @@ def lost_gradient(what: str) -> TypeError:
     return TypeError(
         f"{what}: this tensor would lose its gradient; if that is meant, write .item() for a "
         "number, .numpy() for an array, or .detach() for a tensor without graph; otherwise use "
-        "functions that work on tensors, e.g. np.sqrt(t) for math.sqrt(t)"
+        "functions that work on tensors: np.sqrt(t) for math.sqrt(t), np.stack([t, u]) for "
+        "np.array([t, u])"
     )
 
 
@@ -103,27 +120,42 @@ def no_single_derivative(shape: Any) -> ValueError:
     )
 
 
-def no_rule(function: Any) -> TypeError:
-    """A function of NumPy is not in the table."""
+def no_gradient_through(
+    function: Any, method: str, kwargs: dict[str, Any], unknown: list[str] | None
+) -> TypeError:
+    """A function of NumPy, or this way to call it, has no derivative rule."""
+    name = full_name(function) + (f".{method}" if method != "__call__" else "")
+    if "out" in kwargs:
+        return TypeError(
+            f"{name} with out= is not supported where a gradient is wanted: an array keeps none, "
+            "so write a = a + t for a += t, or write into it what .numpy(), .item() or .detach() "
+            "takes out of the graph"
+        )
+    arguments = unknown or list(kwargs)
+    if function in table or unknown:
+        listed = ", ".join(name if "=" in name else f"{name}=" for name in arguments)
+        return TypeError(
+            f"{name}{f' with {listed}' if listed else ''} is not supported where a gradient is "
+            f"wanted, only plain {full_name(function)}; where none is, give it .detach()"
+        )
     return TypeError(
-        f"np.{function.__name__} has no derivative rule, so it does not work on tensors; the "
-        "functions that do are in tinygrad_reg/primitives.py, where one line adds another; "
-        "without gradient, use it on t.numpy() (.item() gives a number, .detach() a tensor)"
+        f"{name} has no derivative rule, so the gradient of this tensor would be lost; "
+        "a line in tinygrad_reg/more_primitives.py adds a rule; where no gradient is wanted, give "
+        "it .detach() (or .numpy(), or .item())"
     )
 
 
-def not_supported(name: str, kwargs: dict[str, Any], reason: str = "") -> TypeError:
-    """A function of NumPy was called in a way that tensors do not know."""
-    keywords = f" with {', '.join(kwargs)}=" if kwargs else ""
-    if "out" in kwargs:
-        reason = (
-            ": an array keeps no gradient, so write a = a + t instead of a += t, or write into it "
-            "what .numpy(), .item() or .detach() takes out of the graph"
-        )
-    return TypeError(f"np.{name}{keywords} is not supported on tensors{reason}")
-
-
 # --- Words ---------------------------------------------------------------------------------------
+
+
+def full_name(function: Any) -> str:
+    """A function with its module, as a program calls it: np.linalg.norm, scipy.special.expit."""
+    name = str(function.__name__)
+    module = getattr(function, "__module__", None)
+    if isinstance(function, np.ufunc):  # which does not know its module
+        modules = [m for m in ("numpy", "scipy.special") if m in sys.modules]
+        module = next((m for m in modules if getattr(sys.modules[m], name, 0) is function), None)
+    return re.sub(r"^numpy\b", "np", f"{module}.{name}" if module else name)
 
 
 def shown(value: Any) -> str:

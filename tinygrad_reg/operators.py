@@ -94,14 +94,6 @@ class Operators(Attributes, Generic[Result]):
         count = count_along("mean", self.shape, axis)
         return self.apply(np.divide, self.sum(axis, keepdims), count)
 
-    def var(self, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Result:
-        """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
-        return self._by_numpy(np.var, axis, keepdims=keepdims, ddof=ddof)
-
-    def argmax(self, axis: int | None = None) -> Array:
-        """The index of the largest element: an array of integers, and not a tensor."""
-        return without_gradient(np.argmax, self, axis=axis)
-
     # --- Shapes, types and indices ---------------------------------------------------------------
 
     def reshape(self, *shape: int | Sequence[int]) -> Result:
@@ -120,24 +112,11 @@ class Operators(Attributes, Generic[Result]):
         """The transpose: axes in reverse order."""
         return self.transpose()
 
-    def swapaxes(self, axis1: int, axis2: int) -> Result:
-        """Exchange two axes."""
-        return self._by_numpy(np.swapaxes, axis1, axis2)
-
-    def squeeze(self, axis: Axis = None) -> Result:
-        """Remove axes of size 1: all of them, or those given."""
-        return self._by_numpy(np.squeeze, axis)
-
     def astype(self, dtype: npt.DTypeLike) -> Result:
         """Another type; gradients flow back in the old one, and not at all through integers."""
         dtype = check_dtype("astype: dtype", dtype)
         x = self if dtype.kind == "f" else self.detach()
         return self.apply(primitives.astype, x, dtype=dtype)
-
-    def _by_numpy(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Result:
-        """Call NumPy's function, which is composed of others: NEP 18 leads it to `arrays.py`."""
-        result: Result = function(self, *args, **kwargs)
-        return result
 
     def __getitem__(self, index: Any) -> Result:
         return self.apply(primitives.getitem, self, index=frozen_index(index))
@@ -175,14 +154,17 @@ def plain(axis: Any) -> Any:
 
 def count_along(name: str, shape: Shape, axis: Axis) -> int:
     """The number of elements that a reduction over `axis` takes together."""
-    if axis is None:
-        return prod(shape)
+    return prod(shape if axis is None else (shape[a] for a in axes_of(name, shape, axis)))
+
+
+def axes_of(name: str, shape: Shape, axis: Any) -> Shape:
+    """One axis or several, counted from the front."""
     try:
-        axes = np.lib.array_utils.normalize_axis_tuple(plain(axis), len(shape))
+        axes: Shape = np.lib.array_utils.normalize_axis_tuple(plain(axis), len(shape))
     except errors.NUMPY_ERRORS as error:
         what = f"{name} of shape {shape}, axis={errors.shown(axis)}"
         raise errors.rephrased(error, what) from error
-    return prod(shape[a] for a in axes)
+    return axes
 
 
 def frozen_index(index: Any) -> Any:

@@ -68,6 +68,13 @@ def structural(function: Callable[..., Array], *rules: Rule | None) -> None:
     table[function] = rules
 
 
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), written so that no exponential overflows, and no digit is lost for x < 0."""
+    if records_calls(x):
+        return x.apply(sigmoid, x)
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+
 # --- Arithmetic ----------------------------------------------------------------------------------
 # Functions that rules use and NumPy lacks stand below: `one_less`, `log_or_zero`, `share`.
 # fmt: off
@@ -92,6 +99,7 @@ elementwise(np.log,      lambda g, out, x: g / x)
 elementwise(np.log1p,    lambda g, out, x: g / (1 + x))
 elementwise(np.sqrt,     lambda g, out, x: g / (2 * out))
 elementwise(np.tanh,     lambda g, out, x: g * (1 - out * out))
+elementwise(sigmoid,     lambda g, out, x: g * (out * (1 - out)))
 elementwise(np.sin,      lambda g, out, x: g * np.cos(x))
 elementwise(np.cos,      lambda g, out, x: -g * np.sin(x))
 elementwise(np.abs,      lambda g, out, x: g * np.sign(x))

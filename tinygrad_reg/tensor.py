@@ -124,6 +124,7 @@ class Tensor(Protocols["Tensor"]):
     __slots__ = ()
 
     apply = staticmethod(apply)  # for operators, and for functions that rules call
+    constant = staticmethod(constant)
 
     def __init__(self, data: Operand, requires_grad: bool = False, name: str | None = None) -> None:
         self._array = own_array("Tensor: data", data)
