@@ -7,7 +7,7 @@ from . import functional, init, nn, optim
 from .anomaly import AnomalyError, detect_anomaly
 from .blocks import composite, no_grad, scope
 from .errors import StaleValueError
-from .gradient import grad, value_and_grad
+from .gradient import grad, hessian, hvp, jacobian, value_and_grad
 from .memory import save_memory
 from .numerical import gradcheck
 from .random import seed
@@ -30,7 +30,10 @@ __all__ = [
     "functional",
     "grad",
     "gradcheck",
+    "hessian",
+    "hvp",
     "init",
+    "jacobian",
     "nn",
     "no_grad",
     "optim",

@@ -59,9 +59,9 @@ def explained_call(
     try:
         given: dict[str, Any] = dict(signature(function).bind(*args, **options).arguments)
     except (TypeError, ValueError):  # functions written in C need not have a signature
-        given = {**dict(enumerate(args)), **options}
+        given = {**{f"argument {i}": x for i, x in enumerate(args)}, **options}
     arrays = [x for x in given.values() if hasattr(x, "shape")]
-    details = {str(name): x for name, x in given.items() if not hasattr(x, "shape")}
+    details = {name: x for name, x in given.items() if not hasattr(x, "shape")}
     return explained(error, function, arrays, details)
 
 

@@ -1,24 +1,40 @@
-"""Gradients of functions: `grad` and `value_and_grad` make one function out of another."""
+"""Functions made of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `hvp`.
+
+    grad(f)(x)        the gradient of f at x
+    jacobian(f)(x)    ∂fᵢ/∂xⱼ, for a function with several results
+    hessian(f)(x)     ∂²f/∂xᵢ∂xⱼ
+    hvp(f)(x, v)      the product of the Hessian with v, without the Hessian
+
+All take tensors, arrays or numbers, and dictionaries, lists and tuples of them, nested in any way;
+a gradient is then built in the same way.  (A list of nothing but numbers is an array.)  No `.grad`
+is touched, and what they give can be differentiated again: grad(grad(f)) is the second derivative.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .arrays import reshape, stack, vdot
 from .blocks import Block
-from .checks import check_shape
+from .checks import check_bool, check_shape
+from .errors import shown
 from .graph import Node
+from .nested import tree_leaves, tree_map
 from .scope import here
 from .settings import check_callable, check_float
-from .tensor import Recorder, Tensor, constant, gradients
+from .tensor import Recorder, Tensor, as_tensor, constant, gradients
+
+Function: TypeAlias = Callable[..., Any]
+Argnum: TypeAlias = int | tuple[int, ...]
 
 
 def value_and_grad(
-    f: Callable[..., Tensor], argnum: int | tuple[int, ...] = 0
-) -> Callable[..., tuple[Tensor, Any]]:
+    f: Function, argnum: Argnum = 0, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """Make the function that gives (f(*args), the gradient of f there) from one forward pass.
 
     Parameters
@@ -27,13 +43,15 @@ def value_and_grad(
         Takes tensors and returns a tensor with a single element.
     argnum
         The positional argument to differentiate by.  A number gives one gradient, of that
-        argument's shape; a tuple of numbers gives a tuple of gradients.
+        argument's shape or structure; a tuple of numbers gives a tuple of gradients.
+    has_aux
+        Whether f returns a pair: what is differentiated, and something else to hand on.  Then the
+        value is that pair.
 
     Returns
     -------
     function
-        Its arguments may be tensors, arrays or numbers; it touches no `.grad`.  A gradient can be
-        differentiated again by whatever it depends on: grad(grad(f)) is the second derivative.
+        It can be given to `scipy.optimize.minimize` as it is, with jac=True.
 
     Raises
     ------
@@ -46,36 +64,23 @@ def value_and_grad(
     --------
     >>> value_and_grad(lambda x: x**3)(2.0)
     (Tensor(8.), Tensor(12.))
+    >>> value_and_grad(lambda p: p["w"] * p["b"])({"w": 2.0, "b": 3.0})
+    (Tensor(6.), {'w': Tensor(3.), 'b': Tensor(2.)})
     """
-    check_callable("grad: what to differentiate", f)
-    several = np.iterable(argnum)
-    positions = check_shape("grad: argnum", argnum)
-    if not positions:
-        raise ValueError("grad: argnum is an empty tuple; name at least one argument")
+    has_aux = check_bool("grad: has_aux", has_aux)
+    run = prepared("grad", f, argnum, has_aux)
 
     @wraps(f)
-    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        if any(not -len(args) <= p < len(args) for p in positions):
-            raise ValueError(f"grad: no argument {argnum} among {len(args)} positional ones")
-        may_continue = here().records
-        with Block(records=True):  # under `no_grad`, too
-            watched = {p % len(args): watch(args[p], may_continue) for p in positions}
-            value = f(*(watched.get(p, a) for p, a in enumerate(args)), **kwargs)
-        check_scalar(value)
-        targets = [watched[p % len(args)].node for p in positions]
-        since = min(node.number for node in targets)
-        # The gradient has a gradient itself only if f also saw something older that wants one.
-        create_graph = may_continue and value.requires_grad and reaches_beyond(value.node, since)
-        recorder = Recorder() if create_graph else None
-        one = constant(value._array**0)
-        found = gradients(value, one, targets, recorder, since)
-        results = tuple(as_gradient(found.get(node), node) for node in targets)
-        return value if create_graph else value.detach(), results if several else results[0]
+    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        call = run(args, kwargs)
+        check_scalar(call.value)
+        gradient = call.gradient(constant(call.value._array**0))
+        return (call.result() if not has_aux else (call.result(), call.aux)), gradient
 
     return value_and_gradient
 
 
-def grad(f: Callable[..., Tensor], argnum: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+def grad(f: Function, argnum: Argnum = 0, has_aux: bool = False) -> Function:
     """Make the gradient function of f: `value_and_grad` without the value.
 
     Parameters
@@ -84,49 +89,284 @@ def grad(f: Callable[..., Tensor], argnum: int | tuple[int, ...] = 0) -> Callabl
         Takes tensors and returns a tensor with a single element.
     argnum
         The positional argument to differentiate by, or several.
+    has_aux
+        Whether f returns a pair: what is differentiated, and something else to hand on.  Then the
+        result is the pair of the gradient and that.
 
     Examples
     --------
     >>> grad(grad(lambda x: x**3))(2.0)
     Tensor(12.)
     """
-    both = value_and_grad(f, argnum)
+    both = value_and_grad(f, argnum, has_aux)
 
     @wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[1]
+        value, g = both(*args, **kwargs)
+        return (g, value[1]) if has_aux else g
 
     return gradient
 
 
-def watch(x: Any, may_continue: bool) -> Tensor:
-    """A tensor equal to x that only this call of f sees: no other gradient can get mixed in."""
+def jacobian(f: Function, argnum: Argnum = 0) -> Function:
+    """Make the function that gives all derivatives of all results of f: ∂fᵢ/∂xⱼ.
+
+    Parameters
+    ----------
+    f
+        Takes tensors and returns a tensor.
+    argnum
+        The positional argument to differentiate by, or several.
+
+    Returns
+    -------
+    function
+        It gives tensors of the shape of f(x), followed by that of the argument.
+
+    Notes
+    -----
+    One forward pass, and one backward pass for each element of the result.
+
+    Examples
+    --------
+    >>> jacobian(lambda x: x**2)([1.0, 2.0, 3.0])
+    Tensor([[2., 0., 0.],
+            [0., 4., 0.],
+            [0., 0., 6.]])
+    """
+    run = prepared("jacobian", f, argnum)
+
+    @wraps(f)
+    def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
+        call = run(args, kwargs)
+        shape, n = call.value.shape, call.value.size
+        units = np.eye(n, dtype=call.value.dtype).reshape(n, *shape)
+        rows = [call.gradient(constant(unit)) for unit in units]
+        if not rows:
+            nothing = call.gradient(constant(np.zeros(shape, call.value.dtype)))
+            return tree_map(lambda g: constant(np.zeros(shape + g.shape, g.dtype)), nothing)
+        columns = zip(*map(tensors_in, rows))
+        stacked = iter([reshape(stack(c), shape + c[0].shape) for c in columns])
+        return tree_map(lambda g: g if g is None else next(stacked), rows[0])
+
+    return jacobian_of_f
+
+
+def hessian(f: Function, argnum: int = 0) -> Function:
+    """Make the function that gives the second derivatives of f: ∂²f/∂xᵢ∂xⱼ.
+
+    Parameters
+    ----------
+    f
+        Takes tensors and returns a tensor with a single element.
+    argnum
+        The positional argument, a single array, to differentiate by.
+
+    Examples
+    --------
+    >>> hessian(lambda x: x[0] ** 2 * x[1])([1.0, 2.0])
+    Tensor([[4., 2.],
+            [2., 0.]])
+    """
+    if np.iterable(argnum):
+        raise TypeError(f"hessian: argnum must be one number, not {argnum}")
+    gradient = grad(f, argnum)
+
+    @wraps(f)
+    def gradient_of_array(*args: Any, **kwargs: Any) -> Tensor:
+        g = gradient(*args, **kwargs)
+        if not isinstance(g, Tensor):
+            raise TypeError(
+                f"hessian: the argument must be a single array, not a {type(g).__name__} of them; "
+                "hvp(f)(x, v) takes such arguments"
+            )
+        return g
+
+    return jacobian(gradient_of_array, argnum)
+
+
+def hvp(f: Function, argnum: int = 0) -> Function:
+    """Make the function that multiplies the Hessian of f with a vector, H v, without making H.
+
+    Parameters
+    ----------
+    f
+        Takes tensors and returns a tensor with a single element.
+    argnum
+        The positional argument to differentiate by.
+
+    Returns
+    -------
+    function
+        It takes the arguments of f, and after them v, which is built as the argument is; so is the
+        result.
+
+    Notes
+    -----
+    The gradient of ⟨∇f, v⟩ (Pearlmutter 1994): it takes about twice as long as a gradient.
+
+    Examples
+    --------
+    >>> hvp(lambda x: x[0] ** 2 * x[1])([1.0, 2.0], [1.0, 0.0])
+    Tensor([4., 2.])
+    """
+    gradient = grad(f, argnum)
+
+    @wraps(f)
+    def product(*args: Any, **kwargs: Any) -> Any:
+        *arguments, v = args
+        directions = [as_tensor(x) for x in tensors_in(lists_as_tensors(v))]
+
+        def slope(*arguments: Any) -> Tensor:
+            parts = tensors_in(gradient(*arguments, **kwargs))
+            if [g.shape for g in parts] != [d.shape for d in directions]:
+                raise ValueError(
+                    f"hvp: v has the shapes {[d.shape for d in directions]}, but the argument "
+                    f"{[g.shape for g in parts]}; v must be built as the argument is"
+                )
+            first, *others = [vdot(g, d) for g, d in zip(parts, directions)]
+            return sum(others, first)
+
+        return grad(slope, argnum)(*arguments)
+
+    return product
+
+
+# --- One call ------------------------------------------------------------------------------------
+
+
+class Call(NamedTuple):
+    """A function, called with arguments that are watched.
+
+    watched    the arguments to differentiate by, as tensors
+    recorded   whether what is done with the gradients is to be recorded, too
+    """
+
+    value: Tensor
+    aux: Any
+    watched: Any
+    recorded: bool
+
+    def result(self) -> Tensor:
+        """The value, in a graph only if that goes on beyond this call."""
+        return self.value if self.recorded else self.value.detach()
+
+    def gradient(self, arriving: Tensor) -> Any:
+        """The gradient with respect to what is watched, and built as that is."""
+        nodes = {x.node for x in tensors_in(self.watched)}
+        since = min(node.number for node in nodes)
+        recorder = Recorder() if self.recorded else None
+        found = gradients(self.value, arriving, nodes, recorder, since)
+        return tree_map(lambda x: x if x is None else as_gradient(found, x.node), self.watched)
+
+
+def prepared(
+    name: str, f: Function, argnum: Argnum, has_aux: bool = False
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Call]:
+    """The function that calls f, and watches the arguments that argnum names."""
+    check_callable(f"{name}: what to differentiate", f)
+    positions = check_shape(f"{name}: argnum", argnum)
+    if not positions:
+        raise ValueError(f"{name}: argnum is an empty tuple; name at least one argument")
+
+    def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        if any(not -len(args) <= p < len(args) for p in positions):
+            raise ValueError(f"{name}: no argument {argnum} among {len(args)} positional ones")
+        may_continue = here().records
+        with Block(records=True):  # under `no_grad`, too
+            arguments = list(args)
+            for p in {p % len(args) for p in positions}:
+                tree = lists_as_tensors(args[p])
+                arguments[p] = tree_map(lambda x: watch(name, x, may_continue), tree)
+            watched = tuple(arguments[p] for p in positions)
+            if not tensors_in(watched):
+                raise ValueError(f"{name}: there is no array in the argument {argnum}")
+            output = f(*arguments, **kwargs)
+        value, aux = pair(name, output) if has_aux else (output, None)
+        check_tensor(name, value)
+        # The gradient has a gradient itself only if f also saw something older that wants one.
+        since = min(x.node.number for x in tensors_in(watched))
+        recorded = may_continue and value.requires_grad and reaches_beyond(value.node, since)
+        if not recorded:
+            aux = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, aux)
+        return Call(value, aux, watched if np.iterable(argnum) else watched[0], recorded)
+
+    return run
+
+
+def lists_as_tensors(x: Any) -> Any:
+    """A list of nothing but numbers stands for an array, here as everywhere."""
+    if isinstance(x, dict):
+        return {key: lists_as_tensors(part) for key, part in x.items()}
+    if not isinstance(x, (list, tuple)):
+        return x
+    if is_array_like(x):
+        return Tensor(x)
+    parts = map(lists_as_tensors, x)
+    return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+
+
+def is_array_like(x: Any) -> bool:
+    """Tell whether x is a number, or a list of what is array-like."""
+    if isinstance(x, (list, tuple)):
+        return not hasattr(x, "_fields") and all(map(is_array_like, x))
+    return isinstance(x, (int, float, np.number))
+
+
+def watch(name: str, x: Any, may_continue: bool) -> Tensor | None:
+    """A tensor equal to x that only this call of f sees: no other gradient can get mixed in.
+
+    None, where an argument may be left out, stays None.
+    """
+    if x is None:
+        return None
     if not isinstance(x, Tensor):
-        data = check_float("grad: an argument", x) if isinstance(x, (int, np.integer)) else x
+        data = check_float(f"{name}: an argument", x) if isinstance(x, (int, np.integer)) else x
         return Tensor(data, requires_grad=True)
     if x.requires_grad and may_continue:
         return x.reshape(x.shape)  # a new node in the graph that x belongs to
     return Tensor(x.detach(), requires_grad=True, name=x.name)
 
 
-def as_gradient(g: Any, node: Node) -> Tensor:
-    """A gradient as a tensor, zero where none flows."""
+def tensors_in(tree: Any) -> list[Tensor]:
+    """The tensors in arguments, without None."""
+    return [x for x in tree_leaves(tree) if x is not None]
+
+
+def as_gradient(found: dict[Node, Any], node: Node) -> Tensor:
+    """The gradient of a node as a tensor, zero where none flows."""
+    g = found.get(node)
     if isinstance(g, Tensor):
         return g
     return constant(np.zeros_like(node.value) if g is None else g)
 
 
-def check_scalar(value: Any) -> None:
-    """Require a tensor with a single element."""
+def pair(name: str, output: Any) -> tuple[Any, Any]:
+    """What a function with has_aux=True returned."""
+    if not isinstance(output, (tuple, list)) or len(output) != 2:
+        raise TypeError(
+            f"{name}: with has_aux=True the function must return a pair, (value, aux), not "
+            f"{shown(output)}"
+        )
+    value, aux = output
+    return value, aux
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """Require a tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(
-            f"grad: the function returned {type(value).__name__}, not a tensor; gradients flow "
+            f"{name}: the function returned {type(value).__name__}, not a tensor; gradients flow "
             "through tensors only, so don't make numbers of them inside (.item(), float, math.exp)"
         )
+
+
+def check_scalar(value: Tensor) -> None:
+    """Require a single element."""
     if value.size != 1:
         raise ValueError(
             f"grad: the function returned a tensor of shape {value.shape}; it must have a single "
-            "element, so reduce it, e.g. by .sum()"
+            "element, so reduce it, e.g. by .sum(), or use jacobian"
         )
 
 

@@ -96,16 +96,25 @@ expand_dims = regrouping(np.expand_dims)
 squeeze = regrouping(np.squeeze)
 
 
-def at_least(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Implement `atleast_1d` and the like, of one array or several."""
+def at_least(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Implement `atleast_1d` and the like, of one array or several.
 
-    @wraps(function)
-    def widened(*arrays: Operand) -> Any:
-        tensors = [as_tensor(x) for x in arrays]
-        wide = [x.reshape(shape_after(function, x, x.shape)) for x in tensors]
-        return wide[0] if len(wide) == 1 else tuple(wide)
+    They serve to convert to arrays, as `np.asarray` does, above all in libraries like SciPy.  So
+    where nothing wants a gradient they give arrays.
+    """
 
-    return implements(function)(widened)
+    def widened(x: Operand) -> Tensor:
+        x = as_tensor(x)
+        return x.reshape(shape_after(function, x, x.shape))
+
+    @implements(function)
+    def convert(*arys: Operand) -> Any:
+        if not wants_gradient(arys):
+            return function(*map(bare, arys))
+        wide = tuple(map(widened, arys))
+        return wide[0] if len(wide) == 1 else wide
+
+    return widened
 
 
 atleast_1d, atleast_2d, atleast_3d = map(at_least, (np.atleast_1d, np.atleast_2d, np.atleast_3d))
