@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load, load_file, save
 
-from tinygrad_reg import Tensor, checkpoint, nn, optim, random, seed
+from tinygrad_reg import Tensor, checkpoint, files, nn, optim, random, seed
 from tinygrad_reg import functional as F
 from tinygrad_reg.checkpoint import FORMAT, CheckpointError
 
@@ -266,8 +266,8 @@ def test_two_arrays_of_one_name_are_refused(path):
 def test_a_file_is_on_the_disk_before_it_replaces_the_old_one(path, monkeypatch):
     checkpoint.save(path, step=1)
     calls = []
-    sync, replace = checkpoint.sync, os.replace
-    monkeypatch.setattr(checkpoint, "sync", lambda p, f: (calls.append(("sync", p)), sync(p, f)))
+    sync, replace = files.sync, os.replace
+    monkeypatch.setattr(files, "sync", lambda p, f: (calls.append(("sync", p)), sync(p, f)))
     monkeypatch.setattr(
         os, "replace", lambda a, b: (calls.append(("replace", a, b)), replace(a, b))
     )

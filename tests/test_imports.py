@@ -20,7 +20,7 @@ ORDER = [
     "generators", "blocks", "settings", "more_primitives", "arrays.shapes", "arrays.choices",
     "arrays.joining", "arrays.reductions", "arrays.products", "arrays.linalg", "arrays",
     "gradient", "random", "functional", "init", "nn",
-    "optim", "checkpoint", "numerical", "symbols", "memory", "anomaly",
+    "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
     "drawing.boxes", "drawing.read", "drawing.fold", "drawing.view", "drawing.words", "drawing.dot",

@@ -15,14 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from .files import replacing, write
 from .optim import fitted
 
 try:
@@ -75,7 +75,7 @@ def save(
     is `random.generator()`), or a plain value: None, numbers, strings and arrays, also in lists,
     tuples and dictionaries with strings as keys.  Name more parts by keyword: `schedule=schedule`.
 
-    Raises TypeError for anything else.  No two processes may write to the same path at a time.
+    Raises TypeError for anything else, and OSError if the file cannot be written.
     """
     parts = given(model=model, optimizer=optimizer, rng=rng, step=step) | more
     arrays: dict[str, Array] = {}
@@ -84,8 +84,7 @@ def save(
     content = {"states": states, "values": values}
     text = json.dumps(content | {"sha256": checksum(content, arrays)})
     data = safetensors.save(arrays, {FORMAT: text})
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    write(path, data, "checkpoint")
 
 
 def load(
@@ -129,38 +128,6 @@ def load(
             f"be made like the one that was saved: {error.args[0] if error.args else repr(error)}"
         ) from error
     return values
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write a file to that, once complete and on the disk, takes the place of `path`.
-
-    At any moment, whatever happens, `path` is the old file or the new one.  On an error the
-    temporary file is removed; a killed process leaves one, which the next one overwrites.
-
-    >>> with replacing("metrics.json") as temporary:
-    ...     temporary.write_text("{}")
-    """
-    path = Path(path)
-    temporary = path.with_name(f".partial-{path.name}")
-    try:
-        yield temporary
-        sync(temporary, os.O_RDWR)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        sync(path.parent, os.O_RDONLY)
-
-
-def sync(path: Path, flags: int) -> None:
-    """Wait until the file or folder is on the disk."""
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- Parts and their states ----------------------------------------------------------------------

@@ -6,13 +6,14 @@ from itertools import zip_longest
 from os import PathLike
 
 from ..errors import shown
+from ..files import write as write_file
 from ..nn import Module
 from ..settings import check_int
 from ..tensor import Tensor
 from .dot import Look
 from .graph import Graph, Node
 from .page import write
-from .picture import destination, draw, put, refuse_large_page
+from .picture import destination, draw, refuse_large_page
 from .render import render
 from .view import view
 
@@ -111,7 +112,7 @@ class Film:
         if not self.frames:
             raise ValueError("Film: there is no frame yet; call record(loss) in the training loop")
         opening = view(self.frames[0][1], 1)  # layers are closed: their colours tell the story
-        put("Film", path, write(Look(health=True), self.frames, opening).encode())
+        write_file(path, write(Look(health=True), self.frames, opening), "Film")
 
 
 def refuse_another(graph: Graph, first: Graph) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ..checks import check_bool
 from ..errors import NO_GRADIENT, StaleValueError, shown
+from ..files import write as write_file
 from ..graph import Node as GraphNode
 from ..graph import sweep
 from ..nn import Module
@@ -294,19 +295,6 @@ def destination(name: str, path: str | PathLike[str], formats: Iterable[str]) ->
     return path
 
 
-def put(name: str, path: Path, content: bytes) -> None:
-    """Write a file."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{name}: cannot write here ({error.strerror}); save into a folder that exists and is "
-            "yours to write to",
-            str(path),
-        ) from None
-
-
 def refuse_too_large(name: str, view: View, look: Look, advice: str) -> None:
     """TooLargeError for a view that would keep Graphviz busy for long."""
     effort = view.effort(labelled=look.formulas)
@@ -385,7 +373,7 @@ class Drawing:
             picture = self.to_dot().encode()
         else:
             picture = self.rendered(format)
-        put("draw", path, picture)
+        write_file(path, picture, "draw")
 
     def rendered(self, format: str) -> bytes:
         """The picture as the bytes of a file."""
