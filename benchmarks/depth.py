@@ -12,12 +12,18 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from tinygrad_reg import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+
+from command import command, whole
 
 
 def chain(x: Tensor, n: int) -> Tensor:
@@ -57,11 +63,13 @@ def seconds(build: Callable[[Tensor, int], Tensor], n: int) -> list[float]:
     return [b - a for a, b in pairwise(times)]
 
 
-def main() -> None:
+@command
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    add, sizes = parser.add_argument, [10_000, 100_000, 1_000_000]
+    add("--sizes", nargs="+", type=whole(2, 100_000_000), default=sizes, metavar="N")
+    add("--rounds", type=whole(1, 10_000), default=3, metavar="N")
+    options = parser.parse_args(argv)
     gc.disable()
     print(f"{'µs per operation':24}{'record':>8}{'backward':>10}{'free':>8}{'ratio':>8}")
     for build in (chain, fan, diamonds):

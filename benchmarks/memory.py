@@ -19,12 +19,12 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from train_step import CONTENDERS, SIZES, TIMED, installed, problem
+from train_step import CONTENDERS, SIZES, TIMED, command, installed, problem
 
 STEPS = 4  # from the second on, momentum and the gradients of the step before are there too
 MIB = 2**20
@@ -62,11 +62,14 @@ def resident(steps: Callable[[], None]) -> float:
     return peak / (MIB if sys.platform == "darwin" else 1024)
 
 
-def main() -> None:
+@command
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["large"])
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
+    if not installed("memray"):
+        parser.error('memray is not installed: pip install -e ".[benchmark]"')
     for variable in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         os.environ[f"{variable}_NUM_THREADS"] = "1"  # each thread has buffers of its own
     for size in options.sizes:

@@ -16,8 +16,11 @@ import importlib
 import json
 import os
 import platform
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -33,6 +36,11 @@ import numpy.typing as npt
 
 from tinygrad_reg import Tensor, nn, no_grad, optim, save_memory
 from tinygrad_reg import functional as F
+from tinygrad_reg.files import replacing
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+
+from command import command, end, whole
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -514,15 +522,23 @@ def ratios(own: list[float], other: list[float]) -> list[float]:
     return [a / b for a, b in zip(own, other)]
 
 
-def main() -> None:
+@command
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--threads", type=int, default=1, help="threads for linear algebra")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each contender, 2 or more")
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--json", type=Path, help="write all times to this file")
-    options = parser.parse_args()
+    add = parser.add_argument
+    add("--threads", type=whole(1, 1024), default=1, help="threads for linear algebra")
+    add("--rounds", type=whole(2, 10_000), default=15, help="turns of each contender, 2 or more")
+    add("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    add("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    add("--json", type=Path, help="write all times to this file")
+    options = parser.parse_args(argv)
 
+    with replacing(options.json) if options.json else nullcontext() as file:
+        compare(options, file)
+
+
+def compare(options: argparse.Namespace, file: Path | None) -> None:
+    """Measure and print what the command line asks for; write all times to the file."""
     for variable in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         os.environ[f"{variable}_NUM_THREADS"] = str(options.threads)  # read by child processes
     about = machine(options.threads)
@@ -544,11 +560,11 @@ def main() -> None:
                     measure, size, names, options.rounds, options.threads
                 ).result()
             except DisagreementError as error:
-                raise SystemExit(f"the contenders disagree: {error}") from None
+                end(1, f"the contenders disagree: {error}")
         print_table(size, results[size])
-    if options.json:
+    if file:
         report = {"machine": about, "settings": asdict(TIMED), "results": results}
-        options.json.write_text(json.dumps(report, indent=1))
+        file.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

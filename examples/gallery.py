@@ -22,9 +22,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Result: TypeAlias = dict[str, Any]
+from tinygrad_reg.files import write
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # with -m, what stands beside this file is not found
+
+from command import UsageError, command, output_folder  # noqa: E402
+
+Result: TypeAlias = dict[str, Any]
+
 LESSONS = sorted(path.stem for path in HERE.glob("lesson[0-9]*.py"))
 MARKS = {True: "✓", False: "✗", None: "–"}
 
@@ -73,7 +79,8 @@ This page is made by `python -m examples.gallery`.
 def run_lesson(name: str, results: Path, quick: bool) -> bool:
     """Run a lesson and keep its result; whether it left one."""
     out = Path("runs", "gallery", name)
-    shutil.rmtree(out, ignore_errors=True)
+    if out.exists():
+        shutil.rmtree(out)
     command = [sys.executable, str(HERE / f"{name}.py"), "--out", str(out)]
     subprocess.run(command + ["--quick"] * quick, check=False)
     file = out / "result.json"
@@ -84,19 +91,30 @@ def run_lesson(name: str, results: Path, quick: bool) -> bool:
     result["machine"] = (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
     )
-    results.mkdir(parents=True, exist_ok=True)
-    for old in results.glob(f"{name}.*"):
-        old.unlink()
     text = json.dumps(result, indent=1, ensure_ascii=False)
-    (results / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     (picture,) = out.glob("picture.*")
-    shutil.copy(picture, results / f"{name}{picture.suffix}")
+    kept = {f"{name}.json": (text + "\n").encode(), name + picture.suffix: picture.read_bytes()}
+    for file, content in kept.items():
+        write(results / file, content)
+    for old in results.glob(f"{name}.*"):
+        if old.name not in kept:  # a picture of another kind
+            old.unlink()
     return True
 
 
 def page(results: Path, names: Sequence[str] = LESSONS) -> str:
     """What examples/README.md says of the results."""
-    rows = [row(name, results) for name in names if (results / f"{name}.json").exists()]
+    rows = []
+    for name in names:
+        file = results / f"{name}.json"
+        if file.exists():
+            try:
+                rows.append(row(name, results))
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise UsageError(
+                    f"{file}, and a picture beside it, are not what this script writes "
+                    f"({error!r}): delete it, or run --only {name} again"
+                ) from error
     return HEAD + "\n".join(rows) + "\n" + TAIL
 
 
@@ -118,18 +136,20 @@ def row(name: str, results: Path) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Run the lessons and write examples/README.md.")
     add = parser.add_argument
     add("--only", nargs="+", metavar="LESSON", default=LESSONS, help=", ".join(LESSONS))
     add("--quick", action="store_true", help="to try it out: judges no averages")
-    add("--out", type=Path, default=HERE, metavar="DIR", help="where README.md goes, %(default)s")
+    add("--out", default=str(HERE), metavar="DIR", help="where README.md goes, %(default)s")
     options = parser.parse_args(argv)
     if unknown := [name for name in options.only if name not in LESSONS]:
         parser.error(f"--only: no lesson {', '.join(unknown)}; there are {', '.join(LESSONS)}")
-    results = options.out / "results"
+    out = output_folder(options.out, "README.md")
+    results = output_folder(str(out / "results"), *(f"{name}.json" for name in options.only))
     left_nothing = [name for name in options.only if not run_lesson(name, results, options.quick)]
-    (options.out / "README.md").write_text(page(results), encoding="utf-8")
+    write(out / "README.md", page(results))
     if left_nothing:
         parser.exit(1, f"left no result: {', '.join(left_nothing)}\n")
 

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from command import command, output_folder, whole
 from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -31,6 +32,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from tinygrad_reg import files
 from tinygrad_reg.drawing import Drawing
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -123,7 +125,7 @@ def lesson(
     picture: Callable[[Numbers], Figure | Drawing],
     **options: dict[str, Any],
 ) -> Callable[..., Outcome]:
-    """The command of a lesson: main(argv) runs it, prints its table and leaves its picture.
+    """The command of a lesson: main(argv) runs it, leaves its picture and prints its table.
 
     It exits with status 1 if a claim that should hold does not.  `options` are further arguments of
     `run`, each with what argparse wants to know of it; a `run` that takes `out` is told the folder.
@@ -131,25 +133,22 @@ def lesson(
     file = Path(inspect.getfile(run))
     title = (sys.modules[run.__module__].__doc__ or "").split("\n")[0]
 
+    @command
     def main(argv: Sequence[str] | None = None) -> Outcome:
         parser = argparse.ArgumentParser(description=title)
         add = parser.add_argument
         add("--quick", action="store_true", help="seconds instead of minutes; judges no averages")
-        add("--seed", type=int, default=0, metavar="N", help="the first seed, %(default)s")
-        add("--seeds", type=int, metavar="N", help="how many, 10; with --quick 2")
-        add("--out", type=Path, default=Path("runs", file.stem), metavar="DIR", help="%(default)s")
+        first, many = whole(0, 4_000_000_000), whole(1, 1000)
+        add("--seed", type=first, default=0, metavar="N", help="the first seed, %(default)s")
+        add("--seeds", type=many, metavar="N", help="how many, 10; with --quick 2")
+        add("--out", default=str(Path("runs", file.stem)), metavar="DIR", help="%(default)s")
         for name, settings in options.items():
             add(f"--{name}", **settings)
         chosen = vars(parser.parse_args(argv))
         if chosen["seeds"] is None:
             chosen["seeds"] = 2 if chosen["quick"] else ENOUGH_SEEDS
-        if chosen["seed"] < 0 or chosen["seeds"] < 1:
-            parser.error("--seed must be 0 or more, --seeds 1 or more")
-        out = chosen["out"]
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            parser.error(f"--out {out}: cannot make this folder: {error.strerror}")
+        out = output_folder(chosen["out"], "picture.png", "picture.svg", "result.json")
+        chosen["out"] = out
         resumes = "out" in inspect.signature(run).parameters
         if not resumes:
             del chosen["out"]
@@ -161,9 +160,9 @@ def lesson(
             parser.exit(130, f"Stopped.{' The same command goes on.' * resumes}\n")
         seconds = time.perf_counter() - start
         rows = claims(numbers)
-        print_table(title, rows)
         path = save_picture(picture(numbers), out / "picture")
         save_result(out / "result.json", title, rows, numbers, seconds, chosen)
+        print_table(title, rows)
         print(f"{seconds:.1f} s; see {path}")
         if any(row.holds is False and row.should_hold for row in rows):
             sys.exit(1)
@@ -186,7 +185,8 @@ def save_picture(picture: Figure | Drawing, stem: Path) -> Path:
         picture.save(path)
     else:
         path = stem.with_suffix(".png")
-        picture.savefig(path, dpi=110)
+        with files.replacing(path) as temporary:
+            picture.savefig(temporary, dpi=110)
     return path
 
 
@@ -206,7 +206,7 @@ def save_result(
         "numbers": numbers,
     }
     text = json.dumps(result, indent=1, ensure_ascii=False, default=as_json)
-    path.write_text(text + "\n", encoding="utf-8")
+    files.write(path, text + "\n")
 
 
 def as_json(value: Any) -> Any:

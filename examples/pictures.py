@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from command import UsageError, command, output_folder
 from sklearn.datasets import load_digits
 
 from tinygrad_reg import Tensor, draw, draw_backward, nn
@@ -218,6 +219,7 @@ README = "neuron", "second_order", "zero_first_layer"
 HERE = Path(__file__).parent
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw what the command line asks for; exit with one line if that cannot be done."""
     parser = argparse.ArgumentParser(description="Draw what backpropagation looks like.")
@@ -228,20 +230,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--readme", action="store_true", help="rewrite the pictures of README, and no others")
     options = parser.parse_args(argv)
     if options.readme:
-        options.out, options.only, options.format = HERE / "pictures", README, ["svg"]
+        options.out, options.only, options.format = str(HERE / "pictures"), README, ["svg"]
     for name in options.only:
         if name not in PICTURES:
-            parser.exit(2, f"--only: no picture is called {name!r}, only {', '.join(PICTURES)}\n")
+            raise UsageError(f"--only: no picture is called {name!r}, only {', '.join(PICTURES)}")
+    names = [f"{name}.{format}" for name in options.only for format in options.format]
+    out = output_folder(options.out, *names)
     for name in options.only:
         picture = PICTURES[name]
         drawing = picture()
         for format in options.format:
-            path = Path(options.out, f"{name}.{format}")
+            path = out / f"{name}.{format}"
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 drawing.save(path)
-            except (OSError, RuntimeError, ValueError) as error:
-                parser.exit(2, f"{error}\n")
+            except ValueError as error:
+                raise UsageError(str(error)) from error
             print(f"{path}: {sentence(picture)}")
 
 

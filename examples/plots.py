@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from tinygrad_reg.files import replacing
+
 
 def plot_curves(runs: Sequence[dict[str, Any]], path: Path) -> None:
     """Loss and accuracy by epoch: a thin line for each seed, a thick one for their mean."""
@@ -39,7 +41,8 @@ def plot_curves(runs: Sequence[dict[str, Any]], path: Path) -> None:
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     if len(runs) > 1:
         figure.suptitle(f"{len(runs)} seeds (thin) and their mean (thick)")
-    figure.savefig(path, dpi=120)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def plot_confusion(runs: Sequence[dict[str, Any]], path: Path) -> None:
@@ -62,4 +65,5 @@ def plot_confusion(runs: Sequence[dict[str, Any]], path: Path) -> None:
         xticks=range(len(counts)),
         yticks=range(len(counts)),
     )
-    figure.savefig(path, dpi=120)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

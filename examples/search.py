@@ -33,6 +33,7 @@ from ladder import as_json, progress
 from threadpoolctl import threadpool_limits
 
 import tinygrad_reg
+from tinygrad_reg.files import explaining
 
 Evaluate: TypeAlias = Callable[..., Any]
 Setting: TypeAlias = dict[str, Any]  # arguments by name, such as JSON can hold
@@ -65,12 +66,11 @@ def search(
         results = on_dask(evaluate, todo, dask) if dask else here(evaluate, todo, jobs)
         total = len(set(keys))
         file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(results), file.open("ab") as lines:
-            lines.write(b"\n")  # in case that the last line is only half a line
+        append(file, "\n")  # in case that the last line is only half a line
+        with closing(results):
             for k, result in progress(results, "settings", total, initial=total - len(todo)):
                 line = json.dumps(json.loads(k) | {"result": result}, default=as_json)
-                lines.write(line.encode() + b"\n")
-                lines.flush()
+                append(file, line + "\n")
                 known[k] = json.loads(line)["result"]  # just as it is read from the file
     return [known[k] for k in keys]
 
@@ -193,6 +193,11 @@ def key(version: str, setting: Setting) -> str:
     return json.dumps({"code": version, "setting": setting}, sort_keys=True, default=as_json)
 
 
+def append(file: Path, text: str) -> None:
+    with explaining(file), file.open("ab") as lines:
+        lines.write(text.encode())
+
+
 def read(file: Path) -> dict[str, Any]:
     """The results in the file by their keys."""
     known = {}
@@ -200,6 +205,6 @@ def read(file: Path) -> dict[str, Any]:
         try:
             record = json.loads(line)
             known[key(record["code"], record["setting"])] = record["result"]
-        except (ValueError, TypeError, KeyError):  # half a line of a program that was killed
+        except (ValueError, TypeError, KeyError, RecursionError):  # half a line, or none of ours
             continue
     return known

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import shlex
 import signal
@@ -36,12 +35,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import sklearn
+from command import STOPPED, UsageError, command, in_words, output_folder
 from mnist_files import read_mnist
 from plots import plot_confusion, plot_curves
 from sklearn.datasets import load_digits
@@ -54,9 +55,11 @@ from tqdm import tqdm
 import tinygrad_reg
 from tinygrad_reg import Film, Tensor, checkpoint, draw, nn, no_grad, optim
 from tinygrad_reg import functional as F
+from tinygrad_reg.files import write
 
 Array: TypeAlias = npt.NDArray[Any]
 Examples: TypeAlias = tuple[Array, Array]  # pixels (n, features), float32, and labels (n,), 0 to 9
+Data: TypeAlias = tuple[Examples, Examples | None]  # with a test set of their own, or without
 Splits: TypeAlias = dict[str, Examples]
 Numbers: TypeAlias = dict[str, Any]
 
@@ -66,10 +69,6 @@ FILES = (
     "curves.png", "confusion.png", "graph.svg", "graph.html", "film.html", "model.safetensors",
     "metrics.json",
 )  # fmt: skip
-
-
-class UsageError(Exception):
-    """The user can mend this: the message says how, and no traceback is shown."""
 
 
 # --- 1. Settings ---------------------------------------------------------------------------------
@@ -105,21 +104,46 @@ QUICK_EPOCHS, QUICK_EXAMPLES = 10, 2000
 # test examples are looked at once, at the end.
 
 
-def load_splits(settings: Settings, seed: int) -> Splits:
-    """Train, validation and test examples: disjoint, each with every digit in proportion."""
+def load_data(settings: Settings) -> Data:
+    """All examples; MNIST brings its own test set."""
     if settings.mnist is None:
         x, y = load_digits(return_X_y=True)
-        rest, test = split((x.astype(np.float32), y), 1 / 5, seed)
+        return (x.astype(np.float32), y), None
+    try:
+        return read_mnist(Path(settings.mnist))
+    except ValueError as error:
+        raise UsageError(f"--mnist: {error}") from error
+
+
+def load_splits(settings: Settings, seed: int, data: Data | None = None) -> Splits:
+    """Train, validation and test examples: disjoint, each with every digit in proportion."""
+    rest, test = data or load_data(settings)
+    if test is None:
+        rest, test = split(rest, 1 / 5, seed)
         train, validation = split(rest, 1 / 4, seed)  # 60 % : 20 % : 20 %
     else:
-        try:
-            rest, test = read_mnist(Path(settings.mnist))  # MNIST brings its own test set
-        except ValueError as error:
-            raise UsageError(f"--mnist: {error}") from error
         train, validation = split(rest, 1 / 6, seed)
     if settings.quick and len(train[1]) > QUICK_EXAMPLES:
         _, train = split(train, QUICK_EXAMPLES, seed)
+    known = set(train[1])
+    if len(known) < 2:
+        raise UsageError("all training examples are of one digit: there is nothing to tell apart")
+    if unknown := {*validation[1], *test[1]} - known:
+        raise UsageError(
+            f"no training example is a {', '.join(map(str, sorted(unknown)))}, but others are: "
+            "take data with enough examples of each digit"
+        )
     return {"train": train, "validation": validation, "test": test}
+
+
+def fingerprint(data: Data) -> str:
+    """Other data have another one."""
+    digest = sha256()
+    for examples in data:
+        for array in examples or ():
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def split(examples: Examples, second: float | int, seed: int) -> tuple[Examples, Examples]:
@@ -218,13 +242,15 @@ class Stopped(BaseException):
 class Progress:
     """How far a run has come, here and in its checkpoint."""
 
-    def __init__(self, settings: Settings, resume: bool = False) -> None:
+    def __init__(self, settings: Settings, resume: bool = False, data: str = "") -> None:
         self.path = Path(settings.out) / CHECKPOINT
-        self.settings = as_numbers(settings)
+        self.origin = {"settings": as_numbers(settings), "data": data, "versions": versions()}
         saved: Numbers = {"runs": [], "position": None, "seconds": 0.0}
         if resume and self.path.exists():
             saved = checkpoint.load(self.path)
-            refuse_others(self.settings, saved.get("settings", {}), self.path)
+            if not {*saved} == {"runs", "position", "seconds", *self.origin}:
+                raise UsageError(not_ours(self.path))
+            refuse_others(self.origin, saved, self.path)
         self.runs: list[Numbers] = saved["runs"]  # the numbers of the seeds that are done
         self.position: Numbers | None = saved["position"]  # in training the next one
         self.saved = time.perf_counter()
@@ -240,7 +266,7 @@ class Progress:
         if not self.runs:  # a new run takes the place of an old one
             self.save()
             for name in FILES:
-                self.path.with_name(name).unlink(missing_ok=True)
+                remove(self.path.with_name(name))
         return Position()
 
     def save_now_and_then(self, position: Position, **parts: Any) -> None:
@@ -251,7 +277,7 @@ class Progress:
         self.saved = time.perf_counter()
         checkpoint.save(
             self.path,
-            settings=self.settings,
+            **self.origin,
             runs=self.runs,
             seconds=self.saved - self.started,
             position=position,
@@ -284,34 +310,64 @@ def as_numbers(settings: Settings) -> Numbers:
     return {**asdict(settings), "hidden": list(settings.hidden)}
 
 
-def refuse_others(settings: Numbers, saved: Numbers, path: Path) -> None:
-    """UsageError if a run has other settings than the one that is to be resumed."""
-    different = [
-        f"{name} {saved.get(name)} there, {value} here"
-        for name, value in settings.items()
-        if value != saved.get(name) and name not in ("out", "film")
-    ]
-    if different:
+def versions() -> dict[str, str]:
+    """Of all that has a say in the numbers."""
+    return {
+        "python": platform.python_version(),
+        "tinygrad_reg": tinygrad_reg.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
+def refuse_others(origin: Numbers, saved: Numbers, path: Path) -> None:
+    """UsageError if a run has other settings, data or packages than the one to be resumed."""
+    for what in "settings", "versions":
+        different = [
+            f"{name} {saved[what].get(name)} there, {value} here"
+            for name, value in origin[what].items()
+            if value != saved[what].get(name) and name not in ("out", "film", "python")
+        ]
+        if different:
+            raise UsageError(
+                f"--resume: {path} is of a run with other {what} ({'; '.join(different)}): repeat "
+                "those, or choose another --out, or start over without --resume"
+            )
+    if origin["data"] != saved["data"]:
         raise UsageError(
-            f"--resume: {path} is of a run with other settings ({'; '.join(different)}): repeat "
-            "those, or choose another --out, or start over without --resume"
+            f"--resume: {path} is of a run on other data: bring those back, or choose another "
+            "--out, or start over without --resume"
         )
 
 
-def finished(settings: Settings) -> Numbers | None:
+def not_ours(path: Path, error: Exception | None = None) -> str:
+    return (
+        f"--resume: {path} is not what this script writes{f' ({error!r})' if error else ''}: "
+        "choose another --out, or start over without --resume"
+    )
+
+
+def finished(settings: Settings, data: str) -> Numbers | None:
     """What metrics.json says, if the run in settings.out has come to its end."""
     path = Path(settings.out) / "metrics.json"
     if path.with_name(CHECKPOINT).exists() or not path.exists():
         return None
     try:
         metrics: Numbers = json.loads(path.read_text(encoding="utf-8"))
-        refuse_others(as_numbers(settings), metrics["settings"], path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"--resume: {path} is not what this script writes ({error!r}): choose another --out, "
-            "or start over without --resume"
-        ) from error
+        report(metrics)
+        origin = {"settings": as_numbers(settings), "data": data, "versions": {}}
+        for run in metrics["runs"]:
+            refuse_others(origin, metrics | {"data": run["data"]}, path)
+    except UsageError:
+        raise
+    except Exception as error:  # what others wrote may be anything
+        raise UsageError(not_ours(path, error)) from error
     return metrics
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; of a link, the file that it points to."""
+    path.resolve().unlink(missing_ok=True)
 
 
 # --- 5. Training ---------------------------------------------------------------------------------
@@ -373,7 +429,9 @@ def train(
                 for key, value in measure(predict(model, inputs), labels).items():
                     now[f"{name} {key}"] = value
             if not np.isfinite(list(now.values())).all():
-                raise UsageError(f"training diverged (loss {now['train loss']}): lower --lr")
+                raise UsageError(
+                    f"training diverged (loss {now['train loss']}): lower --lr, --l1 or --l2"
+                )
             for key, value in now.items():
                 at.curves.setdefault(key, []).append(value)
             at.epoch, at.batch = at.epoch + 1, 0
@@ -443,12 +501,14 @@ def run(settings: Settings, resume: bool = False) -> Numbers:
     out = check(settings)
     if settings.quick:
         settings = replace(settings, epochs=min(settings.epochs, QUICK_EPOCHS))
-    if resume and (metrics := finished(settings)):
+    data = load_data(settings)
+    kind = fingerprint(data)
+    if resume and (metrics := finished(settings, kind)):
         print(report(metrics))
         return metrics
-    progress = Progress(settings, resume)
+    progress = Progress(settings, resume, kind)
     for seed in range(settings.seed + len(progress.runs), settings.seed + settings.seeds):
-        splits = load_splits(settings, seed)
+        splits = load_splits(settings, seed, data)
         rng = np.random.default_rng(seed)  # everything random hangs on the seed
         model = build_model(settings, splits["train"][0], rng)
         film = Film(model=model) if settings.film and seed == settings.seed else None
@@ -468,6 +528,7 @@ def run(settings: Settings, resume: bool = False) -> Numbers:
                 film.save(out / "film.html")
         progress.runs.append({
             "seed": seed,
+            "data": kind,
             "examples": {name: len(y) for name, (_, y) in splits.items()},
             "ours": ours | {"seconds": trained.seconds},
             "sklearn": rival | {"seconds": end - start},
@@ -481,17 +542,11 @@ def run(settings: Settings, resume: bool = False) -> Numbers:
         "settings": as_numbers(settings),
         "test_accuracy": summarise(progress.runs),
         "runs": progress.runs,
-        "versions": {
-            "python": platform.python_version(),
-            "tinygrad_reg": tinygrad_reg.__version__,
-            "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
+        "versions": versions(),
         "seconds": time.perf_counter() - progress.started,
     }
-    with checkpoint.replacing(out / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    progress.path.unlink()  # last of all: as long as it is there, --resume does the rest again
+    write(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    remove(progress.path)  # last of all: as long as it is there, --resume does the rest again
     print(report(metrics))
     return metrics
 
@@ -528,7 +583,9 @@ def check(settings: Settings) -> Path:
     """The output folder, made if need be; UsageError for settings that make no sense."""
     s, rate, smallest = settings, settings.lr or 0.0, 2 if settings.batch_norm else 1
     rules = {
-        "--hidden: sizes must be 1 or more": len(s.hidden) > 0 and min(s.hidden) >= 1,
+        "--hidden: sizes must be 1 or more, and below 1,000,000,000": (
+            len(s.hidden) > 0 and min(s.hidden) >= 1 and max(s.hidden) < 1_000_000_000
+        ),
         "--dropout, the probability of dropping, must be in [0, 1)": 0 <= s.dropout < 1,
         "--l1 must be 0 or more": 0 <= s.l1 < np.inf,
         "--l2 must be 0 or more": 0 <= s.l2 < np.inf,
@@ -537,23 +594,17 @@ def check(settings: Settings) -> Path:
         f"--batch-size must be {smallest} or more{' with batch norm' if s.batch_norm else ''}": (
             s.batch_size >= smallest
         ),
-        "--epochs must be 1 or more": s.epochs >= 1,
+        "--epochs must be 1 or more, and at most 1,000,000": 1 <= s.epochs <= 1_000_000,
         "--seed must be from 0 to 4,000,000,000": 0 <= s.seed <= 4_000_000_000,
         "--seeds must be from 1 to 1,000": 1 <= s.seeds <= 1000,
     }
     for complaint, fine in rules.items():
         if not fine:
             raise UsageError(complaint)
-    out = Path(s.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot make this folder: {error.strerror}") from error
-    if not os.access(out, os.W_OK):
-        raise UsageError(f"--out {out}: this folder is not writable")
-    return out
+    return output_folder(s.out, CHECKPOINT, *FILES)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> Numbers:
     """Run with settings from the command line; exit with one line if they are wrong."""
     parser = argparse.ArgumentParser(
@@ -598,14 +649,18 @@ def main(argv: Sequence[str] | None = None) -> Numbers:
     try:
         with on_ctrl_c(stop_now):
             return run(settings, resume)
-    except UsageError as error:
-        parser.error(str(error))
     except checkpoint.CheckpointError as error:
-        parser.error(f"--resume: {error}; or start over without --resume")
+        raise UsageError(f"--resume: {error}; or start over without --resume") from error
+    except MemoryError as error:
+        raise UsageError(
+            f"not enough memory: {error}; choose a smaller --hidden or --batch-size"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{in_words(error)}; then go on with --resume") from error
     except Stopped:
         command = sys.orig_argv if argv is None else [parser.prog, *argv]
         again = [*command, "--resume"] if not resume else command
-        parser.exit(130, f"Stopped. To go on: {shlex.join(again)}\n")
+        parser.exit(STOPPED, f"Stopped. To go on: {shlex.join(again)}\n")
 
 
 if __name__ == "__main__":

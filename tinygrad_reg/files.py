@@ -22,7 +22,7 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["replacing", "write"]
+__all__ = ["explaining", "replacing", "write"]
 
 PARTIAL = ".partial-"  # what the names of temporary files begin with
 REMEDIES = {
@@ -90,12 +90,12 @@ def replacing(path: str | os.PathLike[str], operation: str = "") -> Iterator[Pat
     ...     temporary.write_text("{}")
     """
     path = Path(path)
-    target = Path(os.path.realpath(path))
-    try:
+    with explaining(path, operation):
         old = status(path)
         if old and not can_be_replaced(old):
             yield path
             return
+        target = Path(os.path.realpath(path))
         if old and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         mode = stat.S_IMODE(old.st_mode) | 0o600 if old else 0o666
@@ -107,27 +107,28 @@ def replacing(path: str | os.PathLike[str], operation: str = "") -> Iterator[Pat
             os.replace(temporary, target)
         with suppress(OSError):  # the new file is there; not every system can sync a folder
             sync(target.parent, os.O_RDONLY)
+
+
+@contextmanager
+def explaining(path: str | os.PathLike[str], operation: str = "") -> Iterator[None]:
+    """In a block, errors of writing to this file name it and the remedy."""
+    try:
+        yield
     except OSError as error:
-        if not concerns(error, path, target):
+        if error.errno is None or not concerns(error, Path(path)):
             raise
-        raise explained(error, path, operation) from None
+        reason = f"cannot write here ({error.strerror}); {REMEDIES.get(error.errno, REMEDY)}"
+        message = f"{operation}: {reason}" if operation else reason
+        raise OSError(error.errno, message, os.fspath(path)) from None
 
 
-def concerns(error: OSError, path: Path, target: Path) -> bool:
+def concerns(error: OSError, path: Path) -> bool:
     """Whether an error is about this file, and not about another one that a block works with."""
-    if error.errno is None or error.filename is None:
-        return error.errno is not None
-    named = Path(str(error.filename))
-    ours = named.parent == target.parent and named.name.startswith(PARTIAL)
-    return ours or named in (path, target)
-
-
-def explained(error: OSError, path: Path, operation: str) -> OSError:
-    """The error with the name that the user gave, and the remedy."""
-    assert error.errno is not None
-    reason = f"cannot write here ({error.strerror}); {REMEDIES.get(error.errno, REMEDY)}"
-    message = f"{operation}: {reason}" if operation else reason
-    return OSError(error.errno, message, str(path))
+    if error.filename is None:
+        return True
+    target, named = Path(os.path.realpath(path)), Path(str(error.filename))
+    temporary = named.parent == target.parent and named.name.startswith(PARTIAL)
+    return temporary or named in (path, target)
 
 
 def status(target: Path) -> os.stat_result | None:
