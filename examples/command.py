@@ -114,9 +114,10 @@ def output_folder(name: str, *files: str) -> Path:
     if not os.access(out, os.W_OK | os.X_OK):
         raise UsageError(f"--out {out}: this folder is not writable")
     for file in files:
-        if (out / file).is_dir():
+        if (out / file).exists() and not (out / file).is_file():
             raise UsageError(
-                f"--out {out}: {file} is a folder there; move it away, or choose another --out"
+                f"--out {out}: {file} is no ordinary file there; move it away, or choose another "
+                "--out"
             )
     return out
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shlex
 import signal
@@ -113,6 +114,8 @@ def load_data(settings: Settings) -> Data:
         return read_mnist(Path(settings.mnist))
     except ValueError as error:
         raise UsageError(f"--mnist: {error}") from error
+    except OSError as error:
+        raise UsageError(f"--mnist: {in_words(error)}") from error
 
 
 def load_splits(settings: Settings, seed: int, data: Data | None = None) -> Splits:
@@ -245,23 +248,25 @@ class Progress:
     def __init__(self, settings: Settings, resume: bool = False, data: str = "") -> None:
         self.path = Path(settings.out) / CHECKPOINT
         self.origin = {"settings": as_numbers(settings), "data": data, "versions": versions()}
-        saved: Numbers = {"runs": [], "position": None, "seconds": 0.0}
+        self.runs: list[Numbers] = []  # the numbers of the seeds that are done
+        self.position: Position | None = None  # in training the next one
+        seconds = 0.0
         if resume and self.path.exists():
-            saved = checkpoint.load(self.path)
-            if not {*saved} == {"runs", "position", "seconds", *self.origin}:
-                raise UsageError(not_ours(self.path))
-            refuse_others(self.origin, saved, self.path)
-        self.runs: list[Numbers] = saved["runs"]  # the numbers of the seeds that are done
-        self.position: Numbers | None = saved["position"]  # in training the next one
+            with reading(self.path):
+                saved = checkpoint.load(self.path)
+                refuse_others(self.origin, saved, self.path)
+                self.runs, seconds = list(saved["runs"]), float(saved["seconds"])
+                if saved["position"] is not None:
+                    self.position = Position(**saved["position"])
         self.saved = time.perf_counter()
-        self.started = self.saved - saved["seconds"]
+        self.started = self.saved - seconds
         self.stop = False  # whether Ctrl-C was pressed in training
 
     def begin(self, **parts: Any) -> Position:
         """Where training begins: at its start, or where these parts are brought, as last saved."""
         if self.position is not None:
             checkpoint.load(self.path, **parts)
-            position, self.position = Position(**self.position), None
+            position, self.position = self.position, None
             return position
         if not self.runs:  # a new run takes the place of an old one
             self.save()
@@ -340,11 +345,18 @@ def refuse_others(origin: Numbers, saved: Numbers, path: Path) -> None:
         )
 
 
-def not_ours(path: Path, error: Exception | None = None) -> str:
-    return (
-        f"--resume: {path} is not what this script writes{f' ({error!r})' if error else ''}: "
-        "choose another --out, or start over without --resume"
-    )
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """UsageError if the file that is read in this block is none that this script writes."""
+    try:
+        yield
+    except (UsageError, checkpoint.CheckpointError):
+        raise
+    except Exception as error:  # what others wrote may be anything
+        raise UsageError(
+            f"--resume: {path} is not what this script writes ({type(error).__name__}: {error}): "
+            "choose another --out, or start over without --resume"
+        ) from error
 
 
 def finished(settings: Settings, data: str) -> Numbers | None:
@@ -352,22 +364,18 @@ def finished(settings: Settings, data: str) -> Numbers | None:
     path = Path(settings.out) / "metrics.json"
     if path.with_name(CHECKPOINT).exists() or not path.exists():
         return None
-    try:
+    origin = {"settings": as_numbers(settings), "data": data, "versions": {}}
+    with reading(path):
         metrics: Numbers = json.loads(path.read_text(encoding="utf-8"))
+        for i in range(settings.seeds):
+            refuse_others(origin, metrics | {"data": metrics["runs"][i]["data"]}, path)
         report(metrics)
-        origin = {"settings": as_numbers(settings), "data": data, "versions": {}}
-        for run in metrics["runs"]:
-            refuse_others(origin, metrics | {"data": run["data"]}, path)
-    except UsageError:
-        raise
-    except Exception as error:  # what others wrote may be anything
-        raise UsageError(not_ours(path, error)) from error
     return metrics
 
 
 def remove(path: Path) -> None:
     """Remove a file, if it is there; of a link, the file that it points to."""
-    path.resolve().unlink(missing_ok=True)
+    Path(os.path.realpath(path)).unlink(missing_ok=True)
 
 
 # --- 5. Training ---------------------------------------------------------------------------------
@@ -404,6 +412,7 @@ def train(
     start = time.perf_counter() - at.seconds
     with (
         on_ctrl_c(progress.stop_soon),
+        np.errstate(over="ignore", invalid="ignore"),  # whether it diverged is asked below
         tqdm(total=settings.epochs, initial=at.epoch, desc=label, unit="epoch") as bar,
     ):
         while at.epoch < settings.epochs:
