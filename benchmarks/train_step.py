@@ -533,11 +533,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--json", type=Path, help="write all times to this file")
     options = parser.parse_args(argv)
 
-    with replacing(options.json) if options.json else nullcontext() as file:
-        compare(options, file)
+    with replacing(options.json) if options.json else nullcontext() as temporary:
+        compare(options, temporary)
 
 
-def compare(options: argparse.Namespace, file: Path | None) -> None:
+def compare(options: argparse.Namespace, temporary: Path | None) -> None:
     """Measure and print what the command line asks for; write all times to the file."""
     for variable in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         os.environ[f"{variable}_NUM_THREADS"] = str(options.threads)  # read by child processes
@@ -562,9 +562,9 @@ def compare(options: argparse.Namespace, file: Path | None) -> None:
             except DisagreementError as error:
                 end(1, f"the contenders disagree: {error}")
         print_table(size, results[size])
-    if file:
+    if temporary:
         report = {"machine": about, "settings": asdict(TIMED), "results": results}
-        file.write_text(json.dumps(report, indent=1))
+        temporary.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -174,15 +174,26 @@ def modules(evaluate: Evaluate) -> list[ModuleType]:
     return found
 
 
+def package(value: Any) -> str:
+    """The package that a module, a function or a class comes from."""
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+    return str(name).split(".")[0]
+
+
 def source(module: ModuleType) -> Path:
     return Path(getattr(module, "__file__", None) or "built in")
 
 
 def fingerprint(evaluate: Evaluate) -> str:
-    """Of this code, the engine's and NumPy's version: other code may give other results."""
-    files = [*source(tinygrad_reg).parent.glob("*.py")]
-    files += [source(module) for module in modules(evaluate) if module.__name__ not in FRAME]
+    """Of this code, the engine's, and the versions of the packages that it uses.
+
+    Other ones may give other results; those of scikit-learn, for one, bring other data.
+    """
+    used = [module for module in modules(evaluate) if module.__name__ not in FRAME]
+    files = [*source(tinygrad_reg).parent.glob("*.py"), *map(source, used)]
     digest = sha256(np.__version__.encode())
+    for name in sorted({package(value) for module in used for value in vars(module).values()}):
+        digest.update(f"{name} {getattr(sys.modules.get(name), '__version__', None)}".encode())
     for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
