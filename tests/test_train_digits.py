@@ -464,6 +464,71 @@ def test_resume_refuses_other_settings_and_lists_them(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("state", ["begun", "finished"])
+@pytest.mark.parametrize("change", ["label", "pixel", "test label", "order", "digits"])
+def test_resume_refuses_other_data(tmp_path, mnist, monkeypatch, capsys, state, change):
+    arguments = [*SMALL, "--mnist", str(mnist), "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        if state == "begun":
+            patch.setattr(train_digits, "draw_training_step", interrupt)
+            stopped(arguments, capsys)
+        else:
+            main(arguments)
+    for path in list(mnist.iterdir()):
+        compress(path)  # the same data in other files
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    read = train_digits.read_mnist
+
+    def changed(folder: Path) -> Any:
+        (x, y), (test_x, test_y) = read(folder)
+        if change == "label":
+            y[7] = (y[7] + 1) % 10
+        elif change == "pixel":
+            x[7, 7] += 1
+        elif change == "test label":
+            test_y[7] = (test_y[7] + 1) % 10
+        elif change == "order":
+            x[:2], y[:2] = x[1::-1].copy(), y[1::-1].copy()
+        else:
+            test_x, test_y = x, y
+        return (x, y), (test_x, test_y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_digits, "read_mnist", changed)
+        line = refused([*arguments[1:], "--resume"], capsys)
+    assert "is of a run on other data: bring those back, or choose another --out" in line
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    main([*arguments, "--resume"])
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_data_that_change_during_a_run_do_not_get_into_it(tmp_path, mnist, monkeypatch):
+    arguments = [*SMALL, "--mnist", str(mnist), "--seeds", "2", "--out"]
+    main([*arguments, str(tmp_path / "quiet")])
+    train = train_digits.train
+
+    def train_and_change(*arguments: Any) -> Any:
+        edit(LABELS, lambda d: d[:8] + d[:7:-1])(mnist)
+        return train(*arguments)
+
+    monkeypatch.setattr(train_digits, "train", train_and_change)
+    main([*arguments, str(tmp_path / "changed")])
+    quiet, changed = left(tmp_path / "quiet"), left(tmp_path / "changed")
+    assert quiet == changed
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("package", ["numpy", "scikit-learn", "tinygrad_reg"])
+def test_resume_refuses_other_versions_of_what_computes(tmp_path, monkeypatch, capsys, package):
+    begun(tmp_path, monkeypatch, capsys)
+    others = train_digits.versions() | {package: "0.0", "python": "4.0"}
+    monkeypatch.setattr(train_digits, "versions", lambda: others)
+    line = refused([*SMALL, "--resume", "--out", str(tmp_path)], capsys)
+    assert f"is of a run with other versions ({package} " in line
+    assert "python" not in line
+
+
+@pytest.mark.usefixtures("unpainted")
 def test_a_new_run_takes_the_place_of_an_old_one(tmp_path, monkeypatch, capsys):
     main([*SMALL, "--out", str(tmp_path)])
     begun(tmp_path, monkeypatch, capsys)
@@ -485,13 +550,88 @@ def test_a_run_may_be_resumed_in_another_folder(tmp_path, monkeypatch, capsys, s
         ("metrics.json", b"{", "metrics.json is not what this script writes"),
         ("metrics.json", b"[1]", "metrics.json is not what this script writes"),
         ("metrics.json", b"{}", "metrics.json is not what this script writes"),
+        ("metrics.json", b'{"settings": 1}', "metrics.json is not what this script writes"),
+        ("metrics.json", b'{"runs": [{"data": 1}]}', "metrics.json is not what this script writes"),
+        ("metrics.json", b"\xff\0binary", "metrics.json is not what this script writes"),
+        ("metrics.json", b"[" * 99999, "metrics.json is not what this script writes"),
+        ("metrics.json", b"9" * 5000, "metrics.json is not what this script writes"),
+        ("metrics.json", None, "metrics.json is no ordinary file there; move it away"),
+        ("curves.png", None, "curves.png is no ordinary file there; move it away"),
+        ("checkpoint.safetensors", None, "checkpoint.safetensors is no ordinary file there"),
+        ("checkpoint.safetensors", b"", "checkpoint.safetensors: not a safetensors file"),
+        ("checkpoint.safetensors", {}, "checkpoint.safetensors is not what this script writes"),
+        (
+            "checkpoint.safetensors",
+            {"settings": 1, "versions": [], "data": None, "runs": 1, "position": 2, "seconds": "x"},
+            "checkpoint.safetensors is not what this script writes",
+        ),
     ],
 )
 def test_resume_refuses_files_that_are_not_its_own(tmp_path, capsys, name, data, message):
-    (tmp_path / name).write_bytes(data)
+    if data is None:
+        (tmp_path / name).mkdir()
+    elif isinstance(data, dict):
+        checkpoint.save(tmp_path / name, **data)
+    else:
+        (tmp_path / name).write_bytes(data)
     line = refused(["--resume", "--out", str(tmp_path)], capsys)
+    assert len(line) < 500
     assert message in line
-    assert "or start over without --resume" in line
+    assert "or start over without --resume" in line or "or choose another --out" in line
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("part", ["test_accuracy", "seconds", "runs"])
+def test_resume_refuses_a_report_with_a_hole(tmp_path, capsys, part):
+    main([*SMALL, "--out", str(tmp_path)])
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: []}))
+    line = refused([*SMALL[1:], "--resume", "--out", str(tmp_path)], capsys)
+    assert "metrics.json is not what this script writes" in line
+
+
+# --- Disks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [500, 3000, 30_000])
+def test_a_full_disk_is_one_line_and_resume_completes_the_run(tmp_path, capsys, small, size):
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    flags = ["--epochs", "2", "--hidden", "20", "--batch-size", "300", "--out", str(tmp_path)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        line = refused(flags, capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot write here (File too large); raise the limit" in line
+    assert line.endswith("; then go on with --resume")
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".partial")]
+    main(["--quick", *flags, "--resume"])
+    assert left(tmp_path) == small
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_in_the_folder_stay_links(tmp_path, small):
+    for name in "checkpoint.safetensors", "model.safetensors", "metrics.json":
+        (tmp_path / name).symlink_to(tmp_path / f"real {name}")
+    for _ in range(2):
+        main([*SMALL, "--out", str(tmp_path)])
+        assert (tmp_path / "model.safetensors").is_symlink()
+        assert load_file(tmp_path / "real model.safetensors").keys() == small[0].keys()
+        assert json.loads((tmp_path / "real metrics.json").read_text())["runs"]
+        assert not (tmp_path / "real checkpoint.safetensors").exists()
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_a_network_that_memory_cannot_hold_is_one_line(tmp_path, monkeypatch, capsys):
+    def too_large(*_: Any) -> Any:
+        raise MemoryError("Unable to allocate 477. GiB")
+
+    monkeypatch.setattr(train_digits, "build_model", too_large)
+    line = refused(["--out", str(tmp_path)], capsys)
+    assert "not enough memory: Unable to allocate 477. GiB" in line
+    assert line.endswith("; choose a smaller --hidden or --batch-size")
 
 
 # --- That the numbers can be trusted -------------------------------------------------------------
@@ -601,6 +741,8 @@ def test_other_optimizers_learn(tmp_path, optimizer):
     [
         ("--hidden 0", "--hidden: sizes must be 1 or more"),
         ("--hidden 128 -1", "--hidden"),
+        ("--hidden 100000000000", "--hidden: sizes must be 1 or more, and below 1,000,000,000"),
+        ("--epochs 1000001", "--epochs must be 1 or more, and at most 1,000,000"),
         ("--hidden", "expected at least one argument"),
         ("--dropout 1", "--dropout, the probability of dropping, must be in [0, 1)"),
         ("--dropout -0.1", "--dropout"),
@@ -634,10 +776,10 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip().rsplit("\n", 1)[-1]
 
 
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
-def test_divergence_is_told(tmp_path, capsys):
-    flags = ["--no-batch-norm", "--optimizer", "sgd", "--lr", "1e9", "--out", str(tmp_path)]
-    assert "training diverged (loss nan): lower --lr" in refused(flags, capsys)
+@pytest.mark.parametrize("flags", ["--lr 1e9 --optimizer sgd", "--l1 1e308", "--l2 1e39"])
+def test_divergence_is_told(tmp_path, capsys, flags):
+    flags = ["--no-batch-norm", *flags.split(), "--out", str(tmp_path)]
+    assert "training diverged (loss nan): lower --lr, --l1 or --l2" in refused(flags, capsys)
 
 
 # --- MNIST files ---------------------------------------------------------------------------------
@@ -745,6 +887,15 @@ IMAGES, LABELS, TEST_IMAGES = (
             edit(LABELS, lambda d: d[:-300] + b"\1" + bytes(299)),
             "300 examples are too few to split",
         ),
+        (
+            edit(LABELS, lambda d: d[:8] + bytes(300)),
+            "all training examples are of one digit: there is nothing to tell apart",
+        ),
+        (
+            edit(LABELS, lambda d: d[:8] + d[8:].replace(b"\7", b"\1")),
+            "no training example is a 7, but others are",
+        ),
+        (lambda folder: (folder / LABELS).write_bytes(b"\x1f\x8b") and None, "cannot be read"),
     ],
 )
 def test_malformed_mnist_gets_one_clear_line(mnist, tmp_path, capsys, damage, message):
