@@ -278,15 +278,23 @@ def test_devices_and_pipes_are_written_to(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
-@pytest.mark.parametrize("redirected", [True, False])
-def test_standard_output_may_be_the_file(tmp_path, redirected):
-    program = "from tinygrad_reg import files; files.write('/dev/stdout', 'here it is')"
-    with (tmp_path / "file").open("wb") as file:
-        target = file if redirected else subprocess.PIPE
-        done = subprocess.run([sys.executable, "-c", program], stdout=target, check=True)
-    said = (tmp_path / "file").read_bytes() if redirected else done.stdout
-    assert said == b"here it is"
-    assert os.listdir(tmp_path) == ["file"]
+@pytest.mark.parametrize("mode", ["wb", "ab", "pipe"])
+def test_standard_output_may_be_the_file(tmp_path, mode):
+    program = """
+from tinygrad_reg import files
+print("before")
+files.write("/dev/stdout", "the file\\n")
+print("after")
+"""
+    command = [sys.executable, "-c", program.replace("\\\\", "\\")]
+    if mode == "pipe":
+        said = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    else:
+        with (tmp_path / "file").open(mode) as file:
+            subprocess.run(command, stdout=file, check=True)
+        said = (tmp_path / "file").read_bytes()
+        assert os.listdir(tmp_path) == ["file"]
+    assert said.split(b"\n") == [b"before", b"the file", b"after", b""]
 
 
 def test_the_name_counts_where_the_block_began(tmp_path, monkeypatch):
@@ -351,6 +359,43 @@ with files.replacing({str(path)!r}) as temporary:
     assert len(os.listdir(path.parent)) == 1
     files.write(path, "new")
     assert os.listdir(path.parent) == [path.name]
+    assert path.read_text() == "new"
+
+
+@posix
+def test_nothing_is_kept_of_what_a_killed_process_left(path):
+    path.with_name(".partial-file.txt").write_text("half of a file")
+    with files.replacing(path) as temporary, temporary.open("ab") as file:
+        file.write(b"new")
+    assert path.read_text() == "new"
+
+
+@posix
+def test_a_file_that_another_process_has_just_put_in_place_is_not_touched(path, monkeypatch):
+    lock = files.fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        temporary = path.with_name(".partial-file.txt")
+        if not path.exists():  # between our opening it and our locking it
+            temporary.write_text("of the other process")
+            temporary.rename(path)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", late)
+    with files.replacing(path) as temporary:
+        assert path.read_text() == "of the other process"
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == [path.name]
+
+
+@posix
+def test_a_disk_without_locks_is_no_error(path, monkeypatch):
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", unsupported)
+    files.write(path, "new")
     assert path.read_text() == "new"
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,9 +81,9 @@ def replacing(path: str | os.PathLike[str], operation: str = "") -> Iterator[Pat
     -----
     The new file has the permissions, the extended attributes and, where that is allowed, the owner
     of the old one.  A file that may not be written to is not replaced, either.  Other hard links to
-    the old file keep its content.  A device, a pipe, and the file that standard output goes to are
-    written to directly.  Several processes may write to the same path at a time, and the last one
-    wins (but on Windows, and on disks without locks, they must not).
+    the old file keep its content.  Devices and pipes are written to directly, and what is written
+    to /dev/stdout follows what was printed.  Several processes may write to the same path at a
+    time, and the last one wins (but on Windows, and on disks without locks, they must not).
 
     Examples
     --------
@@ -92,14 +93,19 @@ def replacing(path: str | os.PathLike[str], operation: str = "") -> Iterator[Pat
     path = Path(path)
     with explaining(path, operation):
         old = status(path)
-        if old and not can_be_replaced(old):
+        if old and (stream := stream_to(old)):
+            with pouring_into(stream, path.suffix) as temporary:
+                yield temporary
+            return
+        if old and not stat.S_ISREG(old.st_mode):
+            if stat.S_ISDIR(old.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             yield path
             return
         target = Path(os.path.realpath(path))
         if old and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        mode = stat.S_IMODE(old.st_mode) | 0o600 if old else 0o666
-        with temporary_file(target, mode) as temporary:
+        with temporary_file(target, stat.S_IMODE(old.st_mode) if old else 0o666) as temporary:
             yield temporary
             if old:
                 keep_attributes(target, temporary, old)
@@ -139,15 +145,26 @@ def status(target: Path) -> os.stat_result | None:
         return None
 
 
-def can_be_replaced(old: os.stat_result) -> bool:
-    """Whether this is an ordinary file, and not where our own output goes."""
-    if stat.S_ISDIR(old.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+def stream_to(old: os.stat_result) -> int | None:
+    """Which of our streams, 1 for output or 2 for errors, goes to this file."""
     for stream in (1, 2):
         with suppress(OSError):  # it is closed
             if os.path.samestat(old, os.fstat(stream)):
-                return False
-    return stat.S_ISREG(old.st_mode)
+                return stream
+    return None
+
+
+@contextmanager
+def pouring_into(stream: int, suffix: str) -> Iterator[Path]:
+    """A path to write a file to that is then sent to a stream, after what was printed before."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, f"file{suffix}")
+        yield temporary
+        for text in (sys.stdout, sys.stderr):
+            if text is not None:
+                text.flush()
+        with open(stream, "wb", closefd=False) as output:
+            output.write(temporary.read_bytes())
 
 
 def keep_attributes(target: Path, temporary: Path, old: os.stat_result) -> None:

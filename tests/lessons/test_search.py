@@ -13,7 +13,7 @@ from pathlib import Path
 import lesson05_search as lesson
 import pytest
 from distributed import Client, LocalCluster
-from search import Portable, read, search
+from search import Portable, fingerprint, read, search
 from threadpoolctl import threadpool_info, threadpool_limits
 
 REAL = [  # what the lesson does, but short
@@ -101,6 +101,14 @@ def test_a_setting_that_comes_twice_is_done_once(tmp_path):
     settings = [{"n": n, "log": log} for n in (1, 2, 1)]
     assert search(third, settings, jobs=1) == [third(1), third(2), third(1)]
     assert asked(log) == [1, 2]
+
+
+@pytest.mark.parametrize("package", ["sklearn", "numpy", "tinygrad_reg"])
+def test_other_packages_may_give_other_results(package, monkeypatch):
+    before = fingerprint(lesson.evaluate)
+    assert fingerprint(lesson.evaluate) == before
+    monkeypatch.setattr(importlib.import_module(package), "__version__", "0.0")
+    assert fingerprint(lesson.evaluate) != before
 
 
 # --- Stopped, killed, and going on ---------------------------------------------------------------
