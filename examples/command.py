@@ -157,7 +157,8 @@ class Forgiving(io.RawIOBase):
 def forgiving(stream: TextIO | None, errors: str) -> tuple[TextIO, Forgiving]:
     """A stream to use in the place of this one (None is a closed one), and the bytes below it."""
     if stream is None:
-        below = Forgiving(io.FileIO(os.devnull, "wb"))
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for as long as the process lives
+        below = Forgiving(io.FileIO(nowhere, "wb", closefd=False))
         return io.TextIOWrapper(io.BufferedWriter(below), "utf-8", errors), below
     below = Forgiving(getattr(stream.buffer, "raw", stream.buffer))
     lines = stream.line_buffering or stream.write_through

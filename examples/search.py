@@ -39,7 +39,7 @@ Evaluate: TypeAlias = Callable[..., Any]
 Setting: TypeAlias = dict[str, Any]  # arguments by name, such as JSON can hold
 Results: TypeAlias = Iterator[tuple[str, Any]]  # in any order, each with the key of its setting
 
-FRAME = "search", "ladder"  # modules that decide no result
+FRAME = "search", "ladder", "command"  # modules that decide no result
 PATIENCE = 5  # seconds to wait for the answer of a cluster
 
 

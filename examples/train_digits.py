@@ -140,7 +140,7 @@ def load_splits(settings: Settings, seed: int, data: Data | None = None) -> Spli
 
 
 def fingerprint(data: Data) -> str:
-    """Other data have another one."""
+    """A text that is another one for other data."""
     digest = sha256()
     for examples in data:
         for array in examples or ():
@@ -316,7 +316,7 @@ def as_numbers(settings: Settings) -> Numbers:
 
 
 def versions() -> dict[str, str]:
-    """Of all that has a say in the numbers."""
+    """Of Python, and of the packages that decide the numbers."""
     return {
         "python": platform.python_version(),
         "tinygrad_reg": tinygrad_reg.__version__,
@@ -364,7 +364,7 @@ def finished(settings: Settings, data: str) -> Numbers | None:
     path = Path(settings.out) / "metrics.json"
     if path.with_name(CHECKPOINT).exists() or not path.exists():
         return None
-    origin = {"settings": as_numbers(settings), "data": data, "versions": {}}
+    origin = {"settings": as_numbers(settings), "data": data, "versions": {}}  # by any version
     with reading(path):
         metrics: Numbers = json.loads(path.read_text(encoding="utf-8"))
         for i in range(settings.seeds):
@@ -667,8 +667,8 @@ def main(argv: Sequence[str] | None = None) -> Numbers:
     except OSError as error:
         raise UsageError(f"{in_words(error)}; then go on with --resume") from error
     except Stopped:
-        command = sys.orig_argv if argv is None else [parser.prog, *argv]
-        again = [*command, "--resume"] if not resume else command
+        words = sys.orig_argv if argv is None else [parser.prog, *argv]
+        again = [*words, "--resume"] if not resume else words
         parser.exit(STOPPED, f"Stopped. To go on: {shlex.join(again)}\n")
 
 

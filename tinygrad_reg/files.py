@@ -109,7 +109,7 @@ def replacing(path: str | os.PathLike[str], operation: str = "") -> Iterator[Pat
             yield temporary
             if old:
                 keep_attributes(target, temporary, old)
-            sync(temporary, os.O_RDWR)
+            sync(temporary, os.O_WRONLY)
             os.replace(temporary, target)
         with suppress(OSError):  # the new file is there; not every system can sync a folder
             sync(target.parent, os.O_RDONLY)
@@ -217,7 +217,7 @@ def claim(target: Path, mode: int) -> tuple[Path, int]:
         temporary = target.with_name(prefix + target.name[-50:])  # a name has 255 bytes at most
         number += 1
         try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | NO_LINK, mode)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | NO_LINK, mode)
         except PermissionError:
             if not temporary.exists():  # else it is one of another user
                 raise

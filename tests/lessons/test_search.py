@@ -143,6 +143,24 @@ def test_interrupted_and_resumed_is_as_uninterrupted_and_nothing_is_done_twice(t
     assert file.read_bytes() == before
 
 
+def test_a_full_disk_is_named_and_nothing_is_done_twice(tmp_path):
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    log, file = str(tmp_path / "log"), tmp_path / "file"
+    settings = [{"n": n, "log": log} for n in range(6)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(OSError, match=r"cannot write here \(File too large\)") as error:
+            search(third, settings, file, jobs=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.filename == str(file)
+    done = len(asked(log))
+    assert 1 < done < 6
+    assert search(third, settings, file, jobs=1) == [third(n) for n in range(6)]
+    assert len(asked(log)) == 7  # one was lost, half written
+
+
 def test_a_result_is_saved_before_the_next_is_begun(tmp_path):
     settings = [{"n": n, "file": str(tmp_path / "file")} for n in range(4)]
     assert search(saved, settings, tmp_path / "file", jobs=1) == [0, 1, 2, 3]
