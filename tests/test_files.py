@@ -179,6 +179,7 @@ def test_permissions_stay_and_new_files_have_those_of_the_day(path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can test it")
 def test_the_owner_stays(path):
     files.write(path, "old")
+    path.chmod(0o666)
     os.chown(path, 1234, 4321)
     files.write(path, "new")
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 4321)
