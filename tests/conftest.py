@@ -1,9 +1,11 @@
-"""Golden files: results worth reading are kept in tests/golden and compared byte for byte."""
+"""Golden files, kept in tests/golden and compared byte for byte, and fixtures of several files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tinygrad_reg.primitives import broadcasting, table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -43,3 +45,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == expected, f"if {name} should change: pytest --rewrite-golden, and review it"
 
     return check
+
+
+@pytest.fixture
+def open_table() -> Iterator[None]:
+    """The table and what belongs to it, for changes that last as long as a test."""
+    before = dict(table), set(broadcasting)
+    yield
+    table.clear()
+    broadcasting.clear()
+    table.update(before[0])
+    broadcasting.update(before[1])

@@ -19,7 +19,7 @@ import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, primitives
 from tinygrad_reg.drawing.formulas import formulas as formulas_of
 from tinygrad_reg.graph import Node, fitted
-from tinygrad_reg.primitives import broadcasting, elementwise, kept, structural, table
+from tinygrad_reg.primitives import elementwise, kept, structural, table
 from tinygrad_reg.symbols import Symbol
 
 
@@ -389,17 +389,6 @@ def test_brackets_are_where_the_value_needs_them(expression):
 
 
 # --- Whatever is in the table --------------------------------------------------------------------
-
-
-@pytest.fixture
-def open_table():
-    """The table and what belongs to it, for changes that last as long as a test."""
-    before = dict(table), set(broadcasting)
-    yield
-    table.clear()
-    broadcasting.clear()
-    table.update(before[0])
-    broadcasting.update(before[1])
 
 
 @pytest.mark.usefixtures("open_table")

@@ -14,6 +14,7 @@ import numpy as np
 
 from .attributes import bare
 from .blocks import observing
+from .errors import name_of
 from .graph import Node
 from .memory import is_placeholder
 from .scope import Observer
@@ -62,7 +63,7 @@ class AnomalySearch(Observer):
         lines[node] = users_line()
         if not is_finite(node.value):
             raise AnomalyError(
-                f"{function.__name__} of shape {node.value.shape} gave {found(node.value)}\n"
+                f"{name_of(function)} of shape {node.value.shape} gave {found(node.value)}\n"
                 f"{origin(node)}\n{listed(inputs, node.values)}"
             )
 
@@ -96,7 +97,7 @@ def users_line() -> tuple[str, int]:
 def call(node: Node) -> str:
     """What made a node, with its name and shape."""
     name = f" {node.name!r}" if node.name else ""
-    what = "the tensor" if node.function is None else node.function.__name__
+    what = "the tensor" if node.function is None else name_of(node.function)
     return f"{what}{name} of shape {node.value.shape}"
 
 

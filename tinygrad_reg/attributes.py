@@ -18,7 +18,7 @@ from .checks import (
     new_numeric_array,
 )
 from .data import Data
-from .errors import lost_gradient, shown
+from .errors import lost_gradient, name_of, shown
 from .graph import Node, next_number
 from .nested import tree_map
 from .primitives import Array, Shape
@@ -134,7 +134,7 @@ class Attributes:
         if self.dtype != np.float64 and self.dtype.kind == "f":
             text += f", dtype={self.dtype}"
         if self.node.function is not None:
-            text += f", function={self.node.function.__name__}"
+            text += f", function={name_of(self.node.function)}"
         elif self.requires_grad:
             text += ", requires_grad=True"
         return f"Tensor({text}{f', name={self.name!r}' if self.name else ''})"

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from .errors import name_of
 from .generators import in_pieces, runs_in_pieces
 from .scope import Observer, Scope, current, enter, here, joined, program, undo
 
@@ -169,7 +170,7 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
     """
     if not callable(function):
         raise TypeError(f"composite: this decorates functions, not {type(function).__name__}")
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name_of(function)
     if runs_in_pieces(function):
         return Block(name)(function)
 

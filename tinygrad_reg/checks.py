@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NUMPY_ERRORS, in_scope, rephrased, shown
+from .errors import NUMPY_ERRORS, in_scope, name_of, rephrased, shown
 from .primitives import Array
 
 
@@ -56,7 +56,7 @@ def check_differentiable(dtype: Any) -> None:
 def check_leaf(what: str, function: Any, remedy: str, kind: type[Exception] = ValueError) -> None:
     """A tensor that is not the result of a function."""
     if function is not None:
-        raise kind(f"{what}: this tensor is the result of {function.__name__}; {remedy}")
+        raise kind(f"{what}: this tensor is the result of {name_of(function)}; {remedy}")
 
 
 def check_same_shape(what: str, shape: Any, expected: Any, remedy: str) -> None:

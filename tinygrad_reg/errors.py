@@ -6,6 +6,7 @@ import re
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import signature
 from numbers import Real
 from typing import Any
@@ -36,7 +37,7 @@ def explained(
 ) -> Exception:
     """An error of NumPy about a call, with the function, the shapes and the remedy."""
     shapes = [shape_of(value) for value in values]
-    name, listed = function.__name__, " and ".join(map(str, shapes))
+    name, listed = name_of(function), " and ".join(map(str, shapes))
     if function is np.matmul and isinstance(error, ValueError):
         return ValueError(
             f"matmul: shapes {listed} do not fit: the last axis of the first must be as long as "
@@ -98,7 +99,7 @@ def stale(x: Any, function: Any) -> StaleValueError:
     name = f" {x.name!r}" if x.name else ""
     return StaleValueError(
         f"backward needs the value that the tensor{name} of shape {x.value.shape} had in "
-        f"{function.__name__}, but its data has been replaced since; call backward before "
+        f"{name_of(function)}, but its data has been replaced since; call backward before "
         "changing it, or compute the result again"
     )
 
@@ -106,7 +107,7 @@ def stale(x: Any, function: Any) -> StaleValueError:
 def wrong_rule(function: Any, shape: Any, expected: Any) -> AssertionError:
     """A derivative rule gave a gradient of another shape than its argument has."""
     return AssertionError(
-        f"a rule of {function.__name__} gave a gradient of shape {shape} for an argument of shape "
+        f"a rule of {name_of(function)} gave a gradient of shape {shape} for an argument of shape "
         f"{expected}; mend it in primitives.py"
     )
 
@@ -150,7 +151,7 @@ def no_gradient_through(
 
 def full_name(function: Any) -> str:
     """A function with its module, as a program calls it: np.linalg.norm, scipy.special.expit."""
-    name = str(function.__name__)
+    name = name_of(function)
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):  # which does not know its module
         modules = [m for m in ("numpy", "scipy.special") if m in sys.modules]
@@ -167,6 +168,13 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, (str, bytes, Real, complex, list, tuple, slice)):
         return reprlib.repr(value)
     return type(value).__name__
+
+
+def name_of(function: Any) -> str:
+    """The name of a function: of a partial that of the function in it, of an object its class's."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", "") or type(function).__name__)
 
 
 def in_scope() -> str:

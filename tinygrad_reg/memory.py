@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .blocks import Block, observing
+from .errors import name_of
 from .graph import Node
 from .primitives import Array, Rule
 from .scope import Observer
@@ -79,11 +80,10 @@ def is_slim(node: Node) -> bool:
 
 def refusal(node: Node) -> RuntimeError:
     """The error for asking more of a graph than was kept."""
-    name = getattr(node.function, "__name__", "")
     return RuntimeError(
-        f"the graph behind this result of {name} was recorded under save_memory(), for one "
-        "backward() and nothing else; to draw it, or to differentiate it twice or to a higher "
-        "order, record it outside of that"
+        f"the graph behind this result of {name_of(node.function)} was recorded under "
+        "save_memory(), for one backward() and nothing else; to draw it, or to differentiate it "
+        "twice or to a higher order, record it outside of that"
     )
 
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from .errors import name_of
 from .primitives import Shape, broadcast_to, broadcasting, kept, stretched, sum_to
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -219,7 +220,7 @@ def call(function: Callable[..., Any], inputs: Sequence[Any], options: dict[str,
     for key, value in options.items():
         text = f"[{listed(value)}]" if key == "index" else written(value)
         words.append(text if key in ("index", "shape") else f"{key}={text}")
-    return f"{function.__name__}({', '.join(words)})"
+    return f"{name_of(function)}({', '.join(words)})"
 
 
 def listed(index: Any) -> str:

@@ -44,7 +44,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         elif isinstance(x, SCALARS):  # stays one: as an array, a Python number could widen the type
             node = value = weak(x, inputs) if isinstance(x, np.floating) else x
         else:
-            value = own_array(f"{function.__name__}: operands", x)
+            value = own_array(f"{errors.name_of(function)}: operands", x)
             node = new_node(value, here())
         sources.append(node)
         values.append(value)
@@ -267,7 +267,7 @@ class Recorder:
     def scope(self, node: Node) -> Scope:
         """The scope for all that is done with the gradient of a node; for a leaf it has no name."""
         if node not in self.scopes:
-            name = None if node.function is None else f"∂ {node.function.__name__}"
+            name = None if node.function is None else f"∂ {errors.name_of(node.function)}"
             scope = self.scopes[node] = Scope(name, node.scope)
             scope.records = True  # a leaf may have been made under `no_grad`
             scope.observers = ()  # they hear of the derivatives, and not of each step to them

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import name_of
 from ..graph import Node
 from ..primitives import Rule, broadcasting, sum_to
 from ..symbols import SUBSCRIPTS, Symbol
@@ -45,7 +46,7 @@ def formula(node: Node, position: int, rule: Rule, symbols: Sequence[Any]) -> st
             part = part.apply(sum_to, part, shape=node.inputs[position].value.shape)
         return str(part.text)
     except Exception:  # a rule may do whatever arrays can, and symbols cannot do all of it
-        return f"rule of {getattr(node.function, '__name__', '')}(ḡ, …)"
+        return f"rule of {name_of(node.function)}(ḡ, …)"
 
 
 def symbol_names(inputs: Sequence[Any], names: Mapping[Node, str]) -> dict[Node, str]:

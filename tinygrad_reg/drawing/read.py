@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import functional
 from ..attributes import bare
+from ..errors import name_of
 from ..graph import Node as GraphNode
 from ..memory import is_slim, refusal
 from ..nn import Parameter
@@ -163,7 +164,7 @@ def as_node(
     return Node(
         number=number,
         kind=kind,
-        operation="" if function is None else function.__name__,
+        operation="" if function is None else name_of(function),
         name=None if name is None else str(name),
         dtype=str(source.value.dtype),
         value=value,
