@@ -8,6 +8,7 @@ import sys
 import unicodedata
 import weakref
 from pathlib import Path
+from types import ModuleType
 from xml.etree import ElementTree
 
 import numpy as np
@@ -589,12 +590,138 @@ def test_save(tmp_path, suffix, start):
         assert Path(path).read_bytes().startswith(start)
 
 
-def test_the_dot_program_is_tried_first(tmp_path, monkeypatch):
-    program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\necho $*; cat\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert render("digraph {}", "svg") == b"-Kdot -Tsvg\ndigraph {}"
+SMALLEST = '<svg xmlns="http://www.w3.org/2000/svg"><g/></svg>'
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """program(text) is the only `dot` on PATH from now on."""
+
+    def install(text: str, mode: int = 0o755) -> None:
+        path = tmp_path / "bin" / "dot"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.defpath}")
+
+    return install
+
+
+def test_the_dot_program_is_tried_first(tmp_path, program):
+    heard = tmp_path / "heard"
+    program(f"#!/bin/sh\n(echo $*; cat) > {heard}\necho '{SMALLEST}'")
+    assert render("digraph {}", "svg").decode() == f"{SMALLEST}\n"
+    assert heard.read_text() == "-Kdot -Tsvg\ndigraph {}"
+
+
+# What a `dot` that fails may do, and what is said of it.
+FAILING = {
+    "exit code": ("#!/bin/sh\necho 'no  fonts\n' >&2; exit 3", r"exit status 3\. no fonts"),
+    "half a picture": (f"#!/bin/sh\necho '{SMALLEST}'; exit 1", "exit status 1"),
+    "signal": ("#!/bin/sh\nkill -SEGV $$", "SIGSEGV"),
+    "nothing": ("#!/bin/sh\nexit 0", "0 bytes that are no SVG"),
+    "garbage": ("#!/bin/sh\nhead -c 4096 /dev/urandom", "4096 bytes that are no SVG"),
+    "text": ("#!/bin/sh\necho '<p>An error</p>'", "no SVG"),
+    "an empty picture": (
+        "#!/bin/sh\necho '<svg xmlns=\"http://www.w3.org/2000/svg\"/>'",
+        "bytes that are no SVG",
+    ),
+    "cut off": (f"#!/bin/sh\necho '{SMALLEST[:-3]}'", "no SVG"),
+    "no program": ("digraph {}", "Exec format error"),
+    "not executable": ("#!/bin/sh\n", "PermissionError"),
+    "it hangs": ("#!/bin/sh\nexec sleep 100", "timed out"),
+}
+
+
+@pytest.fixture(params=FAILING)
+def failing(request, program, monkeypatch):
+    """A `dot` that fails; gives the pattern of what is said of it."""
+    text, said = FAILING[request.param]
+    program(text, 0o644 if request.param == "not executable" else 0o755)
+    if request.param == "it hangs":
+        monkeypatch.setattr("tinygrad_reg.drawing.render.PATIENCE", 0.2)
+    return f"`dot` (fails|gives).*{said}"
+
+
+@pytest.mark.usefixtures("failing")
+def test_pygraphviz_draws_where_dot_fails(tmp_path):
+    pytest.importorskip("pygraphviz")
+    drawing = draw(neuron())
+    drawing.save(tmp_path / "x.svg")
+    assert "relu" in texts((tmp_path / "x.svg").read_bytes())
+    assert set(drawing._repr_mimebundle_()) == {"image/svg+xml", "text/plain"}
+
+
+@pytest.mark.usefixtures("no_pygraphviz")
+def test_a_dot_that_fails_is_said_and_writes_no_file(failing, tmp_path):
+    drawing = draw(neuron())
+    for name in ("x.svg", "x.html"):
+        with pytest.raises(NoRendererError, match=failing) as error:
+            drawing.save(tmp_path / name)
+        assert 'pip install "tinygrad_reg[draw]"' in str(error.value)
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / name).exists()
+    shown = drawing._repr_mimebundle_()
+    assert set(shown) == {"text/plain"}
+    assert str(drawing) in shown["text/plain"]
+    assert re.search(failing, shown["text/plain"])
+
+
+@pytest.mark.usefixtures("no_pygraphviz")
+@pytest.mark.parametrize("format", ["png", "pdf"])
+@pytest.mark.parametrize("size", [0, 30, -30])
+def test_half_a_picture_is_none(format, size, program, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    whole = tmp_path / f"whole.{format}"
+    Figure().savefig(whole)
+    program(f"#!/bin/sh\ncat {whole}")
+    assert render("digraph {}", format) == whole.read_bytes()
+    whole.write_bytes(whole.read_bytes()[:size])
+    with pytest.raises(NoRendererError, match=f"to make {format.upper()}.* that are no"):
+        render("digraph {}", format)
+
+
+AGRAPH = """
+from contextlib import nullcontext
+class AGraph:
+    def __new__(cls, string): return nullcontext(object.__new__(cls))
+    def draw(self, format, prog): {}
+"""
+
+
+@pytest.mark.usefixtures("no_dot_program")
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("raise ImportError('libgvc.so.6: no such file')", "ImportError: libgvc.so.6: no such"),
+        ("import pygraphviz_of_old", "ModuleNotFoundError: No module named 'pygraphviz_of_old'"),
+        ("raise RuntimeError('of another NumPy')", "RuntimeError: of another NumPy"),
+        ("pass", "AttributeError: .* 'AGraph'"),
+        ("def AGraph(string): raise OSError(5, 'no plugins')", r"OSError: .* no plugins"),
+        (AGRAPH.format("raise ValueError('Program dot not found')"), "ValueError: Program dot not"),
+        (AGRAPH.format("return b''"), "0 bytes that are no SVG"),
+        (AGRAPH.format("return None"), "TypeError"),
+        (AGRAPH.format("return b'%PDF-'"), "5 bytes that are no SVG"),
+    ],
+)
+def test_a_pygraphviz_that_fails_is_said(module, said, tmp_path, monkeypatch):
+    (tmp_path / "pygraphviz.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pygraphviz", raising=False)
+    drawing = draw(neuron())
+    with pytest.raises(NoRendererError, match=f"pygraphviz (fails|gives).*{said}"):
+        drawing.save(tmp_path / "x.svg")
+    assert re.search(said, drawing._repr_mimebundle_()["text/plain"])
+    assert not (tmp_path / "x.svg").exists()
+
+
+@pytest.mark.usefixtures("failing")
+def test_if_both_fail_both_are_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygraphviz", ModuleType("pygraphviz"))
+    with pytest.raises(NoRendererError, match=r"`dot` (fails|gives).*; pygraphviz fails: A"):
+        render("digraph {}", "svg")
 
 
 def test_pygraphviz_comes_second_and_keeps_boxes(no_dot_program):

@@ -73,7 +73,7 @@ class Film:
         TypeError
             For a label that is no text.
         NoRendererError
-            A RuntimeError: Graphviz is not there.
+            A RuntimeError: Graphviz is not there, or fails.
         TooLargeError
             A ValueError: Graphviz could not lay out the graph.
 

@@ -356,7 +356,7 @@ class Drawing:
             For another suffix.
         NoRendererError
             A RuntimeError: Graphviz is needed, and neither the `dot` program nor pygraphviz is
-            there.
+            there, or both fail.
         TooLargeError
             A ValueError: to lay it out would take very long.
         OSError

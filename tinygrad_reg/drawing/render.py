@@ -2,37 +2,87 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+import subprocess
+from xml.etree import ElementTree
+
+from .words import printable, shortened
+
+SVG = "{http://www.w3.org/2000/svg}"
+PATIENCE = 300  # seconds; what `draw` does not refuse as too large takes Graphviz a few
+LONGEST = 300  # characters of what a program says that are repeated
+NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # where programs would open one
 
 
 class NoRendererError(RuntimeError):
-    """Graphviz is not there."""
+    """Graphviz is not there, or fails."""
 
 
 def render(dot: str, format: str) -> bytes:
     """The picture as "svg", "png" or "pdf", laid out by the `dot` program or else by pygraphviz.
 
-    Raises NoRendererError if there is neither.
+    Raises NoRendererError if neither gives a whole picture, with what they say.
     """
-    import graphviz  # type: ignore[import-untyped]  # loads slowly, and DOT and text need none
+    failures = []
+    for name, renderer in (("`dot`", by_program), ("pygraphviz", by_pygraphviz)):
+        try:
+            picture = renderer(dot, format)
+        except Exception as error:  # a broken installation may raise whatever there is
+            failures.append(f"{name} fails: {reason(error)}")
+            continue
+        if picture is not None and is_whole(picture, format):
+            return picture
+        if picture is not None:
+            failures.append(f"{name} gives {len(picture)} bytes that are no {format.upper()}")
+    found = f" ({'; '.join(failures)})" if failures else ""
+    raise NoRendererError(
+        f"draw: to make {format.upper()}, install Graphviz so that its program `dot` is on PATH, "
+        f'or pip install "tinygrad_reg[draw]"{found}; without either, .to_dot() gives and '
+        '.save("x.dot") writes the picture as text'
+    ) from None
 
-    picture: bytes
+
+def by_program(dot: str, format: str) -> bytes | None:
+    """The picture that the program `dot` makes; None if it is not there."""
     try:
-        picture = graphviz.pipe("dot", format, dot.encode())
-    except graphviz.ExecutableNotFound:
-        with pygraphviz(format).AGraph(string=dot) as graph:
-            picture = graph.draw(format=format, prog="dot")
-    return picture
+        done = subprocess.run(
+            ["dot", "-Kdot", f"-T{format}"],
+            input=dot.encode(),
+            capture_output=True,
+            check=True,
+            timeout=PATIENCE,
+            creationflags=NO_WINDOW,
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout
 
 
-def pygraphviz(format: str) -> ModuleType:
-    """The module, whose wheels bring Graphviz along; it is an optional extra."""
+def by_pygraphviz(dot: str, format: str) -> bytes | None:
+    """The picture that pygraphviz makes, whose wheels bring Graphviz along; None without it."""
     try:
-        import pygraphviz as module  # type: ignore[import-untyped]
-    except ImportError:
-        raise NoRendererError(
-            f"draw: to make {format.upper()}, install Graphviz so that its program `dot` is on "
-            'PATH, or pip install "tinygrad_reg[draw]"; without either, .to_dot() gives and '
-            '.save("x.dot") writes the picture as text'
-        ) from None
-    return module  # type: ignore[no-any-return]
+        import pygraphviz  # type: ignore[import-untyped]  # an optional extra
+    except ModuleNotFoundError as error:
+        if error.name != "pygraphviz":  # it is there, but something that it needs is not
+            raise
+        return None
+    with pygraphviz.AGraph(string=dot) as graph:
+        return bytes(graph.draw(format=format, prog="dot"))
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line: the error, and what the program said."""
+    said = getattr(error, "stderr", None) or b""
+    text = f"{type(error).__name__}: {error} {said.decode(errors='replace')}"
+    return shortened(printable(" ".join(text.split())), LONGEST)
+
+
+def is_whole(picture: bytes, format: str) -> bool:
+    """Tell whether these bytes are a picture from the beginning to the end."""
+    if format == "svg":
+        try:
+            root = ElementTree.fromstring(picture)
+        except ElementTree.ParseError:
+            return False
+        return root.tag == f"{SVG}svg" and len(root) > 0
+    start, end = {"png": (b"\x89PNG\r\n", b"IEND\xaeB`\x82"), "pdf": (b"%PDF-", b"%%EOF")}[format]
+    return picture.startswith(start) and picture.rstrip().endswith(end)
