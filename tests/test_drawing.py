@@ -1,12 +1,15 @@
 """`draw`: right, the same every time, without recursion, and readable whatever the names are."""
 
 import gc
+import json
 import os
 import re
 import subprocess
 import sys
 import unicodedata
 import weakref
+from dataclasses import replace
+from html import escape, unescape
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -20,6 +23,8 @@ from hypothesis import strategies as st
 import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, nn, optim, scope
 from tinygrad_reg.drawing import Drawing, NoRendererError, draw, draw_backward
+from tinygrad_reg.drawing.dot import Look
+from tinygrad_reg.drawing.graph import Node
 from tinygrad_reg.drawing.render import render
 from tinygrad_reg.scope import Scope, current
 
@@ -494,16 +499,19 @@ def test_siblings_of_the_same_name_stay_apart():
 
 def as_drawn(name: str) -> str:
     """A name as the picture should show it, with control characters as Python writes them."""
-    hidden = {"Cc", "Cs", "Zl", "Zp"}
+    hidden, turning = {"Cc", "Cs", "Zl", "Zp"}, {"LRE", "RLE", "PDF", "LRO", "RLO"}
+    turning |= {"LRI", "RLI", "FSI", "PDI"}
     return "".join(
         c.encode("unicode_escape").decode()
-        if unicodedata.category(c) in hidden or c in "\ufffe\uffff"
+        if unicodedata.category(c) in hidden
+        or unicodedata.bidirectional(c) in turning
+        or c in "\ufffe\uffff\u200e\u200f\u061c"
         else c.replace("\xa0", " ")
         for c in name
     )
 
 
-characters = st.characters() | st.sampled_from("\\<>&\"';:{}|#%NGETHL \n\t[]/=")
+characters = st.characters() | st.sampled_from("\\<>&\"';:{}|#%NGETHL \n\t[]/=\u202e")
 any_names = st.lists(st.text(characters, min_size=1, max_size=20), min_size=1, max_size=5)
 
 
@@ -516,6 +524,56 @@ def named(names: list[str]) -> Tensor:
             x = x * weight if i == len(names) else x * 2 + 1
         x.name = name
     return x + weight
+
+
+HOSTILE = [
+    "<", ">f8", "a<b>c", "a & b", "&amp;", "&lt;b&gt;", "&#60;", "&nbsp;", "]]>", "<!--", "-->",
+    "</TABLE>>];", "</script>", "<lambda>", "<BR/>", "<?xml?>", "a::b", "n1:i0:n", "'", '"', '\\"',
+    "\\", "\\\\", "\\N", "\\G", "\\L", "\\n", "\\l", "a\nb", "a\r\n", "\t", "\0", "\x1b[31m",
+    "\x7f", "\ud800", "\udc80", "\u2028", "\u202ex\u202c", "\u200fx", "\u2067x\u2069", "\ufffe",
+    "{a|b}", "${x} $title %s {}", "#3", "//", "/* */", "名前 عربي", "👩\u200d🔬", "e\u0301", "-",
+    "0", "node", " ", "   ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_stands_in_a_picture_is_text(text, tmp_path):
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    drawing = draw(model(np.ones((1, 2), np.float32))[:, 0].sum(), formulas=True)
+    for n in drawing.graph.nodes:
+        n.name = n.dtype = text
+        n.operation = n.operation and text
+        n.options = [(text, text) for _ in n.options]
+        n.rules = dict.fromkeys(n.rules, text)
+        n.flags = [text]
+        n.inputs = [x if isinstance(x, Node) else text for x in n.inputs]
+        n.value = n.gradient = replace(n.value, rows=((text,),), shape=())
+    for box in drawing.graph.boxes:
+        box.names = [text]
+    for depth in (None, 0):
+        again = Drawing(drawing.graph, Look(health=True, formulas=True), depth)
+        again.view.note = text
+        found = texts(render(again.to_dot(), "svg"))
+        assert sum(as_drawn(text) in one for one in found) > 10
+        dot = again.to_dot()
+        told = str(again).splitlines()
+        assert len(told) == 1 + len(plates(dot)) + len(box_labels(dot)) + 1
+        assert told[-1].replace("\xa0", " ") == as_drawn(text)
+    drawing.save(tmp_path / "x.html")
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert page.count("</script>") == 2
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert {n["name"] for n in data["nodes"]} == {n["dtype"] for n in data["nodes"]}
+    assert data["nodes"][0]["name"].replace("\xa0", " ") == as_drawn(text)
+    assert f"<title>{escape(data['nodes'][0]['name'])}</title>" in page
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_tooltip_is_the_whole_name(text):
+    name = text + "x" * 50
+    svg = render(draw(Tensor(1.0, name=name)).to_dot(), "svg")
+    titles = re.findall('xlink:title="(.*?)"', svg.decode())
+    assert as_drawn(name) in [unescape(title).replace("\xa0", " ") for title in titles]
 
 
 @settings(max_examples=60, deadline=None)

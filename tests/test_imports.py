@@ -23,8 +23,9 @@ ORDER = [
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
-    "drawing.boxes", "drawing.read", "drawing.fold", "drawing.view", "drawing.words", "drawing.dot",
-    "drawing.render", "drawing.text", "drawing.page", "drawing.picture", "drawing.film", "drawing",
+    "drawing.boxes", "drawing.read", "drawing.fold", "drawing.view", "drawing.words",
+    "drawing.markup", "drawing.dot", "drawing.render", "drawing.text", "drawing.page",
+    "drawing.picture", "drawing.film", "drawing",
 ]  # fmt: skip
 
 

@@ -9,31 +9,34 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from itertools import chain
+from typing import TypeAlias
 
 from .graph import Box, Item, Node, contents
 from .health import EXPLODING, VANISHING, colours, legend
+from .markup import Content, Markup, joined, safe, tag
 from .numbers import Numbers
 from .view import View
-from .words import FIRST_ONE, INFIX, plural, printable, result_of, share, short, shortened, title
+from .words import FIRST_ONE, INFIX, plural, result_of, share, short, shortened, title
+
+Attributes: TypeAlias = dict[str, Content]
 
 LONGEST = 40  # characters of a name that are shown; its tooltip has it in full
 DEEPEST = 12  # levels of indentation; without an end deep nesting would be quadratically long
 
 # Kinds differ by shape and not by colour alone.  The fills are light tints of a colour-blind-safe
 # palette (Okabe & Ito 2008): black text stays readable on them, in print too.
-SHAPES = {
-    "operation": ('shape=box style="rounded,filled"', "#ffffff"),
-    "backward": ("shape=box style=filled", "#efe2f3"),
-    "parameter": ('shape=cylinder margin="0.08,0.08" style=filled', "#fde7c2"),
-    "input": ('shape=ellipse margin="0,0" style=filled', "#d6ebf8"),
-    "constant": ("shape=note style=filled", "#e4e4e4"),
-    "mask": ('shape=octagon margin="0,0" style=filled', "#d9efe4"),
-    "forward": ('shape=box style="rounded,filled,dashed"', "#ffffff"),
-    "box": ('shape=box3d margin="0.12,0.08" style=filled', "#e6ebf1"),
+SHAPES: dict[str, tuple[Attributes, str]] = {
+    "operation": ({"shape": "box", "style": "rounded,filled"}, "#ffffff"),
+    "backward": ({"shape": "box", "style": "filled"}, "#efe2f3"),
+    "parameter": ({"shape": "cylinder", "margin": "0.08,0.08", "style": "filled"}, "#fde7c2"),
+    "input": ({"shape": "ellipse", "margin": "0,0", "style": "filled"}, "#d6ebf8"),
+    "constant": ({"shape": "note", "style": "filled"}, "#e4e4e4"),
+    "mask": ({"shape": "octagon", "margin": "0,0", "style": "filled"}, "#d9efe4"),
+    "forward": ({"shape": "box", "style": "rounded,filled,dashed"}, "#ffffff"),
+    "box": ({"shape": "box3d", "margin": "0.12,0.08", "style": "filled"}, "#e6ebf1"),
 }
 BOX_FILLS = "#f4f6f8", "#fcfdfe"  # by turns, from the outermost inwards
 BLACK, ALARM = "#000000", "#b00020"
@@ -45,9 +48,9 @@ digraph {
   node [fontname=Helvetica fontsize=10 margin="0.06,0.03" color="#444444"]
   edge [fontname=Helvetica fontsize=9 color="#444444" arrowsize=0.6]
 """
-TABLE = '<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="1">'
-MATRIX = '<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0">'
-SPRING = '<TD COLSPAN="99"></TD>'  # takes the room that a table in a wider one has too much
+SPACE = Markup("&#160;")
+LINE_BREAK = Markup('<BR ALIGN="LEFT"/>')
+SPRING = tag("TD", COLSPAN=99)  # takes the room that a table in a wider one has too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +88,16 @@ def statements(view: View, look: Look) -> Iterator[str]:
         indent = "  " * min(len(opened), DEEPEST)
         here = next(opened[-1], None)
         if isinstance(here, Node):
-            yield f"{indent}n{here.number} [{attributes(here, look)}]\n"
+            yield f"{indent}{place(here)} [{written(attributes(here, look))}]\n"
         elif isinstance(here, Box) and here in hidden:
-            yield f"{indent}b{here.number} [{summary(here, hidden[here], look)}]\n"
+            yield f"{indent}{place(here)} [{written(summary(here, hidden[here], look))}]\n"
         elif isinstance(here, Box):
-            fill = BOX_FILLS[(len(opened) - 1) % 2]
             name = title(here)
-            yield (
-                f"{indent}subgraph cluster_{here.number} {{\n"
-                f'{indent}  label={label(name)} tooltip="{escaped(name)}"{identity(here, look)}\n'
-                f'{indent}  style="rounded,filled" color="#8a8a8a" fillcolor="{fill}"\n'
-            )
+            fill = BOX_FILLS[(len(opened) - 1) % 2]
+            text = {"label": label(name), "tooltip": name} | identity(here, look)
+            fillings = {"style": "rounded,filled", "color": "#8a8a8a", "fillcolor": fill}
+            yield f"{indent}subgraph cluster_{here.number} {{\n"
+            yield f"{indent}  {written(text)}\n{indent}  {written(fillings)}\n"
             opened.append(iter(items[here]))
         else:
             opened.pop()
@@ -108,28 +110,28 @@ def edges(view: View, look: Look) -> Iterator[str]:
     leaves = leaving(view)
     for start, to, node, i in view.edges():
         tail, head = place(start), place(to)
-        said = []
+        said: Attributes = {}
         if look.ids is not None:
-            said.append(f'id="{look.ids}e{node.number}-{i}"')
+            said["id"] = f"{look.ids}e{node.number}-{i}"
         source = node.inputs[i]
         upwards = look.mirrored and node.backward
         if has_formula(to, node, i, look):
             rule = node.rules[i]
-            said.append(f'label=<&#160;{clipped(rule)}> tooltip="{escaped(rule)}"')
+            said |= {"label": joined(SPACE, clipped(rule)), "tooltip": rule}
         elif (start, to) in leaves:
-            said.append(f"label=<&#160;{leaves[start, to]}>")
+            said["label"] = joined(SPACE, leaves[start, to])
         port = f":i{i}" * isinstance(to, Node)
         if upwards:
-            said.append(f'color="{BACKWARD}"')
+            said["color"] = BACKWARD
             if isinstance(source, Node) and source.backward:
                 tail, head = f"{head}{port}{':s' * bool(port)}", tail  # drawn against the ranks
-                said.append("dir=back")
+                said["dir"] = "back"
             else:
                 head += port
-                said.append("style=dashed constraint=false")
+                said |= {"style": "dashed", "constraint": "false"}
         else:
             head += port + ":n" * bool(port)
-        yield f"  {tail} -> {head}{f' [{chr(32).join(said)}]' * bool(said)}\n"
+        yield f"  {tail} -> {head}{f' [{written(said)}]' * bool(said)}\n"
 
 
 def leaving(view: View) -> dict[tuple[Item, Item], str]:
@@ -157,22 +159,40 @@ def place(item: Item) -> str:
     return f"{'n' if isinstance(item, Node) else 'b'}{item.number}"
 
 
-def identity(item: Item, look: Look) -> str:
-    return "" if look.ids is None else f' id="{look.ids}{place(item)}"'
+def identity(item: Item, look: Look) -> Attributes:
+    return {} if look.ids is None else {"id": f"{look.ids}{place(item)}"}
+
+
+def written(attributes: Mapping[str, Content]) -> str:
+    r"""Attributes as DOT has them: text in quotes, markup in <>, single words as they are.
+
+    Graphviz decodes the entities of HTML in all of them, and expands \N, \G and so on: in markup
+    once, so that a doubled backslash is a backslash, and in text twice.
+    """
+    said = []
+    for key, value in attributes.items():
+        if isinstance(value, Markup):
+            text = f"<{safe(value)}>".replace("\\", 2 * "\\")
+        elif key not in ("label", "tooltip") and re.fullmatch("[a-z0-9]+", str(value)):
+            text = str(value)
+        else:
+            text = f'"{safe(value)}"'.replace("\\", 4 * "\\")
+        said.append(f"{key}={text}")
+    return " ".join(said)
 
 
 def caption(view: View, look: Look) -> Iterator[str]:
     """What stands below the picture: what was left out, and what colours and letters mean."""
     if look.ids is not None:
         return  # a page says it beside the picture
-    rows = [escaped(view.note)] if view.note else []
+    rows: list[Content] = [view.note] if view.note else []
     if look.health:
         used = {colours(node.gradient, node.value)[0] for node in view.graph.nodes}
-        cells = "".join(
-            f'<TD BGCOLOR="{fill}"><FONT COLOR="{ink}">&#160;{escaped(text)}&#160;</FONT></TD>'
+        cells = (
+            tag("TD", tag("FONT", SPACE, text, SPACE, COLOR=ink), BGCOLOR=fill)
             for text, fill, ink in legend(used)
         )
-        rows.append(f"{TABLE}<TR><TD>√(Σg²/n) of the gradient:</TD>{cells}</TR></TABLE>")
+        rows.append(table(tag("TR", tag("TD", "√(Σg²/n) of the gradient:"), *cells)))
         if any("gradient" in flag for node in view.graph.nodes for flag in node.flags):
             rows.append(f"vanishing: below {short(VANISHING)}, exploding: above {short(EXPLODING)}")
     if any(has_formula(to, node, i, look) for _, to, node, i in view.edges()):
@@ -182,14 +202,14 @@ def caption(view: View, look: Look) -> Iterator[str]:
     if look.mirrored:
         rows.append("purple, upwards: the backward pass; dashed: what it uses of the forward pass")
     if rows:
-        lines = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
-        yield f"  label=<{TABLE}{lines}</TABLE>> labelloc=b\n"
+        lines = table(*(tag("TR", tag("TD", row, ALIGN="LEFT")) for row in rows))
+        yield f"  {written({'label': lines, 'labelloc': 'b'})}\n"
 
 
 # --- Labels --------------------------------------------------------------------------------------
 
 
-def attributes(node: Node, look: Look) -> str:
+def attributes(node: Node, look: Look) -> Attributes:
     """All that is said of a node."""
     operation = node.kind == "operation"
     kind = "backward" if operation and node.backward else node.kind
@@ -205,18 +225,20 @@ def attributes(node: Node, look: Look) -> str:
             rows.append(row("grad", described(node.gradient, node.dtype)))
         rows += map(alarm, node.flags)
     if kind == "parameter":
-        rows.insert(0, f'<TR><TD HEIGHT="{2 * sum(map(lines_of, rows))}"></TD></TR>')
+        rows.insert(0, tag("TR", tag("TD", HEIGHT=2 * sum(map(lines_of, rows)))))
     if operation:
         rows.insert(len(rows) if node.backward and look.mirrored else 0, call_row(node))
-    extra = tooltip(node.name or "") + " peripheries=2" * node.result + identity(node, look)
-    return plate(kind, rows, node, bool(node.flags), extra, look)
+    extra = tooltip(node.name or "")
+    if node.result:
+        extra["peripheries"] = 2
+    return plate(kind, rows, node, bool(node.flags), extra | identity(node, look), look)
 
 
-def summary(box: Box, nodes: list[Node], look: Look) -> str:
+def summary(box: Box, nodes: list[Node], look: Look) -> Attributes:
     """All that is said of a closed box."""
     operations = sum(node.kind == "operation" for node in nodes)
     last = result_of(nodes)
-    rows = [f'<TR><TD COLSPAN="2" ALIGN="LEFT">{bold(title(box))}</TD></TR>']
+    rows = [wide_row(bold(title(box)))]
     if last.name and last.kind == "operation":
         rows.append(row("name", bold(last.name)))
     rows.append(row("", plural(operations, "operation")))
@@ -233,58 +255,71 @@ def summary(box: Box, nodes: list[Node], look: Look) -> str:
         rows += (
             alarm(flag + f", {count} times" * (count > 1)) for flag, count in flags.most_common(3)
         )
-    extra = tooltip(title(box)) + identity(box, look)
-    extra += " peripheries=2" * any(node.result for node in nodes)
+    extra = tooltip(title(box)) | identity(box, look)
+    if any(node.result for node in nodes):
+        extra["peripheries"] = 2
     return plate("box", rows, last, bool(flags), extra, look)
 
 
-def plate(kind: str, rows: list[str], node: Node, alarming: bool, extra: str, look: Look) -> str:
+def plate(
+    kind: str, rows: list[Markup], node: Node, alarming: bool, extra: Attributes, look: Look
+) -> Attributes:
     """The attributes of a node with these rows, coloured like `node`."""
     shape, fill = SHAPES[kind]
     ink = BLACK
     if look.health:
         fill, ink = colours(node.gradient, node.value)
-        extra += f' fontcolor="{ink}"' * (ink != BLACK)
+    found = shape | {"fillcolor": fill} | extra
+    if ink != BLACK:
+        found["fontcolor"] = ink
     if alarming and look.figures:
-        extra += f' color="{ALARM if ink == BLACK else BLACK}" penwidth=3'
-    lines = "".join("\n    " + line for line in rows)
-    return f'{shape} fillcolor="{fill}"{extra} label=<{TABLE}{lines}</TABLE>>'
+        found |= {"color": ALARM if ink == BLACK else BLACK, "penwidth": 3}
+    return found | {"label": table(*(joined(Markup("\n    "), row) for row in rows))}
 
 
-def leaf(node: Node) -> str:
+def table(*rows: Markup, padding: int = 1) -> Markup:
+    """A table without lines."""
+    return tag("TABLE", *rows, BORDER=0, CELLSPACING=0, CELLPADDING=padding)
+
+
+def row(key: str, value: Content) -> Markup:
+    """One line of a node, below its title."""
+    return tag("TR", tag("TD", key, SPACE, ALIGN="LEFT"), tag("TD", value, ALIGN="LEFT"))
+
+
+def wide_row(*content: Content) -> Markup:
+    """A line of a node as wide as both columns."""
+    return tag("TR", tag("TD", *content, COLSPAN=2, ALIGN="LEFT"))
+
+
+def leaf(node: Node) -> Markup:
     """What kind of leaf it is, and its name."""
-    name = f" {bold(node.name)}" if node.name else ""
-    kind = f"forward: {escaped(node.operation)}" if node.kind == "forward" else node.kind
-    return f'<TR><TD COLSPAN="2" ALIGN="LEFT">{kind}{name}</TD></TR>'
+    kind = f"forward: {node.operation}" if node.kind == "forward" else node.kind
+    return wide_row(kind, " ", bold(node.name)) if node.name else wide_row(kind)
 
 
-def call_row(node: Node) -> str:
+def alarm(text: str) -> Markup:
+    return wide_row(tag("B", f"▲ {text}"))
+
+
+def call_row(node: Node) -> Markup:
     """The operation and its arguments: numbers as they are, and a port for each tensor."""
     separator = f" {INFIX[node.operation]} " if node.operation in INFIX else ", "
-    cells = [f"<TD><B>{escaped(node.operation)}</B>&#160;&#160;</TD>"]
+    cells = [tag("TD", tag("B", node.operation), SPACE, SPACE)]
     text = ""
     for i, x in enumerate(node.inputs):
         text += separator if i else ""
         if isinstance(x, Node):
-            cells += [f"<TD>{text}</TD>"] * bool(text) + [f'<TD PORT="i{i}">•</TD>']
+            cells += [tag("TD", text)] * bool(text) + [tag("TD", "•", PORT=f"i{i}")]
             text = ""
         else:
-            text += escaped(x)
-    text += "".join(f", {escaped(key)}={clipped(value)}" for key, value in node.told)
-    cells += [f"<TD>{text}</TD>"] * bool(text)
-    return f'<TR><TD COLSPAN="2">{TABLE}<TR>{"".join(cells)}{SPRING}</TR></TABLE></TD></TR>'
+            text += x
+    text += "".join(f", {key}={clipped(value)}" for key, value in node.told)
+    cells += [tag("TD", text)] * bool(text)
+    return tag("TR", tag("TD", table(tag("TR", *cells, SPRING)), COLSPAN=2))
 
 
-def row(key: str, value: str) -> str:
-    """One line of a node, below its title."""
-    return f'<TR><TD ALIGN="LEFT">{key}&#160;</TD><TD ALIGN="LEFT">{value}</TD></TR>'
-
-
-def alarm(text: str) -> str:
-    return f'<TR><TD COLSPAN="2" ALIGN="LEFT"><B>▲ {escaped(text)}</B></TD></TR>'
-
-
-def described(numbers: Numbers | None, dtype: str) -> str:
+def described(numbers: Numbers | None, dtype: str) -> Content:
     """A scalar exactly, a small array in full, a larger one by its statistics."""
     if numbers is None:
         return "–"
@@ -292,19 +327,18 @@ def described(numbers: Numbers | None, dtype: str) -> str:
         return numbers.exact
     if numbers.rows is None:
         if dtype == "bool":
-            return f"{escape(share(numbers.mean))} true"
+            return f"{share(numbers.mean)} true"
         if numbers.low == numbers.high:
             return f"all {short(numbers.low)}"
         more = f"{short(numbers.low)} … {short(numbers.high)}, norm {short(numbers.norm)}"
-        more += f", {escape(share(numbers.zeros))} zeros" * (numbers.zeros > 0)
-        return f'{short(numbers.mean)} ± {short(numbers.sd)}<BR ALIGN="LEFT"/>{more}'
+        more += f", {share(numbers.zeros)} zeros" * (numbers.zeros > 0)
+        return joined(f"{short(numbers.mean)} ± {short(numbers.sd)}", LINE_BREAK, more)
     tall = len(numbers.rows) > max(4, len(numbers.rows[0]))
     lines = list(zip(*numbers.rows)) if tall else list(numbers.rows)
-    cells = [
-        "".join(f'<TD ALIGN="RIGHT">{element(x)}&#160;&#160;</TD>' for x in line) for line in lines
-    ]
-    cells[0] += "<TD>ᵀ</TD>" * tall
-    return MATRIX + "".join(f"<TR>{line}</TR>" for line in cells) + "</TABLE>"
+    cells = [[tag("TD", element(x), SPACE, SPACE, ALIGN="RIGHT") for x in line] for line in lines]
+    if tall:
+        cells[0].append(tag("TD", "ᵀ"))
+    return table(*(tag("TR", *line) for line in cells), padding=0)
 
 
 def element(text: str) -> str:
@@ -312,35 +346,25 @@ def element(text: str) -> str:
     return short(float(text), 4) if re.search(r"\d[.e]", text) else text
 
 
-def label(text: str) -> str:
+def label(text: str) -> Content:
     """A whole label; an empty one is said too, or the box would inherit that of the one around."""
-    return f"<{clipped(text)}>" if text else '""'
+    return joined(clipped(text)) if text else ""
 
 
-def bold(text: str) -> str:
-    return f"<B>{clipped(text)}</B>" if text else '""'
+def bold(text: str) -> Content:
+    return tag("B", clipped(text)) if text else '""'
 
 
-def lines_of(row: str) -> int:
+def lines_of(row: Markup) -> int:
     """How many lines a row has: the rim of a cylinder grows with its height, and needs room."""
-    return max(1, row.count("<TR>") - 1) + row.count("<BR")
+    return max(1, row.source.count("<TR>") - 1) + row.source.count("<BR")
 
 
-def tooltip(text: str) -> str:
+def tooltip(text: str) -> Attributes:
     """A long name in full."""
-    return f' tooltip="{escaped(text)}"' if len(text) > LONGEST else ""
+    return {"tooltip": text} if len(text) > LONGEST else {}
 
 
 def clipped(text: str) -> str:
     """A name in a label, shortened in the middle if it is long."""
-    return escaped(shortened(text, LONGEST))
-
-
-def escaped(text: str) -> str:
-    r"""Text for labels and quoted strings, such that the picture shows exactly this text.
-
-    Graphviz decodes HTML entities everywhere, and expands \N, \G and so on even in HTML-like
-    labels, where a doubled backslash is a backslash.  What no picture can show (line breaks,
-    control characters, halves of surrogate pairs) is written as in Python.
-    """
-    return escape(printable(text)).replace("\\", "\\\\")
+    return shortened(text, LONGEST)

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any, TypeAlias
@@ -25,10 +24,11 @@ from .dot import SHAPES, Look
 from .dot import write as dot
 from .graph import Box, Graph, Node
 from .health import colours, legend
+from .markup import Content, Markup, joined, safe, tag
 from .numbers import Numbers
 from .render import render
 from .view import BROWSABLE, LARGEST, View, view
-from .words import INFIX, arguments, references, short, title
+from .words import INFIX, arguments, printable, references, short, title
 
 Frame: TypeAlias = tuple[str, Graph]  # what the moment is called, and the graph with its numbers
 
@@ -48,6 +48,7 @@ BUTTONS = {
     "To the end": "M11 3h2v10h-2zM2 3v10l8-5z",
 }
 PAUSE = "M4 3h3v10H4zM9 3h3v10H9z"
+SWATCH = "M1 1h20v12H1z"  # of a colour
 LEGEND = {
     "operation": ("operation", "M5 2h18q4 0 4 4v6q0 4-4 4H5q-4 0-4-4V6q0-4 4-4z"),
     "backward": ("derivative rule", "M1 2h26v14H1z"),
@@ -99,23 +100,41 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
     else:
         seen = list(by_closed).index(frozenset(opening.closed))
     name = ", ".join(node.name for node in graph.nodes if node.result and node.name) or "graph"
-    data = json.dumps(
-        payload(graph, look, frames, opening) | {"depths": len(depths)}, separators=(",", ":")
-    )
-    return Template(page).substitute(
-        title=escape(name.encode("utf-8", "replace").decode()),
-        policy=f"default-src 'none'; script-src '{fingerprint(script)}'; "
-        f"style-src '{fingerprint(style)}'; base-uri 'none'; form-action 'none'",
-        style=style,
-        script=script,
-        buttons="\n".join(button(name, path) for name, path in BUTTONS.items()),
-        views="\n".join(
-            f'<div class="view"{" hidden" * (k != seen)}>{markup(picture)}</div>'
-            for k, picture in enumerate(pictures)
+    data = payload(graph, look, frames, opening) | {"depths": len(depths)}
+    return filled(
+        page,
+        title=name,
+        policy=Markup(
+            f"default-src 'none'; script-src '{fingerprint(script)}'; "
+            f"style-src '{fingerprint(style)}'; base-uri 'none'; form-action 'none'"
         ),
-        legend="\n".join(explained(graph, look, frames)),
-        data=data.replace("<", "\\u003c"),  # else "</script>" in a name would end it here
+        style=Markup(style),
+        script=Markup(script),
+        buttons=joined(*(button(name, path) for name, path in BUTTONS.items())),
+        views=joined(*(framed(picture, k == seen) for k, picture in enumerate(pictures))),
+        legend=joined(*explained(graph, look, frames)),
+        data=script_data(data),
     )
+
+
+def filled(template: str, **parts: Content) -> str:
+    """The template with each $part in its place."""
+    return Template(template).substitute({name: safe(part) for name, part in parts.items()})
+
+
+def script_data(data: Any) -> Markup:
+    """Data as JSON for a script element, which "</script>" in a name would end."""
+    text = json.dumps(shown(data), separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def shown(data: Any) -> Any:
+    """Data with all text printable, as pictures have it."""
+    if isinstance(data, str):
+        return printable(data)
+    if isinstance(data, dict):
+        return {key: shown(value) for key, value in data.items()}
+    return [*map(shown, data)] if isinstance(data, (list, tuple)) else data
 
 
 def fingerprint(text: str) -> str:
@@ -233,46 +252,47 @@ def packed(numbers: Numbers | None) -> dict[str, Any] | None:
 
 def rounded(x: float) -> float | str:
     """A number for JSON, which has neither NaN nor infinities."""
-    return float(f"{x:.{DIGITS}g}") if math.isfinite(x) else str(x)
+    close = float(f"{x:.{DIGITS}g}")  # infinite just below the largest float, too
+    return close if math.isfinite(close) else str(x)
 
 
 # --- Pieces of the page --------------------------------------------------------------------------
 
 
-def button(name: str, path: str) -> str:
-    icon, kind = f'<path class="start" d="{path}"/>', ""
+def button(name: str, path: str) -> Markup:
+    shapes, kind = [tag("path", d=path, **{"class": "start"})], {}
     if name == "Play":
-        icon, kind = f'{icon}<path class="pause" d="{PAUSE}"/>', ' class="play"'
-    return (
-        f'<button type="button"{kind} aria-label="{name}">'
-        f'<svg viewBox="0 0 16 16" aria-hidden="true">{icon}</svg></button>'
-    )
+        shapes, kind = [*shapes, tag("path", d=PAUSE, **{"class": "pause"})], {"class": "play"}
+    icon = tag("svg", *shapes, viewBox="0 0 16 16", aria_hidden="true")
+    return tag("button", icon, type="button", aria_label=name, **kind)
 
 
-def explained(graph: Graph, look: Look, frames: Sequence[Frame]) -> Iterator[str]:
+def explained(graph: Graph, look: Look, frames: Sequence[Frame]) -> Iterator[Markup]:
     """The legend: the shapes that are there, and what the colours mean."""
     kinds = {"backward" if node.backward else node.kind for node in graph.nodes}
-    yield "<ul>"
-    for kind, (text, path) in LEGEND.items():
-        if kind in kinds or (kind == "box" and graph.boxes):
-            fill = "none" if look.health else SHAPES[kind][1]
-            yield (
-                f'<li><svg viewBox="0 0 28 18" aria-hidden="true"><path d="{path}" fill="{fill}"/>'
-                f"</svg>{text}</li>"
-            )
-    yield "</ul>\n<p>Values flow down along the arrows; gradients flow back up against them.</p>"
+    yield tag(
+        "ul",
+        *(
+            explanation(text, "0 0 28 18", path, "none" if look.health else SHAPES[kind][1])
+            for kind, (text, path) in LEGEND.items()
+            if kind in kinds or (kind == "box" and graph.boxes)
+        ),
+    )
+    yield tag("p", "Values flow down along the arrows; gradients flow back up against them.")
     if look.health:
-        yield "<p>Numbers on edges: what goes back there, or the norm ‖…‖ of an array.</p>"
-        yield '<p>Colours: size of the gradient, √(Σḡ²/n), from</p>\n<ul class="scale">'
+        yield tag("p", "Numbers on edges: what goes back there, or the norm ‖…‖ of an array.")
+        yield tag("p", "Colours: size of the gradient, √(Σḡ²/n), from")
         used = {
             colours(node.gradient, node.value)[0] for _, moment in frames for node in moment.nodes
         }
-        for text, fill, _ in legend(used):
-            yield (
-                '<li><svg viewBox="0 0 22 14" aria-hidden="true">'
-                f'<path d="M1 1h20v12H1z" fill="{fill}"/></svg>{escape(text)}</li>'
-            )
-        yield "</ul>"
+        scale = (explanation(text, "0 0 22 14", SWATCH, fill) for text, fill, _ in legend(used))
+        yield tag("ul", *scale, **{"class": "scale"})
+
+
+def explanation(text: str, size: str, path: str, fill: str) -> Markup:
+    """A line of the legend: a shape, and what it means."""
+    shape = tag("svg", tag("path", d=path, fill=fill), viewBox=size, aria_hidden="true")
+    return tag("li", shape, text)
 
 
 # --- Pictures ------------------------------------------------------------------------------------
@@ -350,5 +370,7 @@ def fits_a_window(picture: ElementTree.Element) -> bool:
     return width <= WIDEST and height <= HIGHEST
 
 
-def markup(picture: ElementTree.Element) -> str:
-    return ElementTree.tostring(picture, encoding="unicode")
+def framed(picture: ElementTree.Element, seen: bool) -> Markup:
+    """A picture in its place in the page, seen at first or not."""
+    svg = Markup(ElementTree.tostring(picture, encoding="unicode"))  # this escapes text, too
+    return tag("div", svg, "\n", **{"class": "view"} | ({} if seen else {"hidden": ""}))

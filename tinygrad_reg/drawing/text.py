@@ -17,11 +17,11 @@ def tell(view: View) -> str:
 
     Results are called by their names or numbers: "#7 = add(#6, bias)".
     """
-    lines = list(branches(view, references(view.graph)))
+    lines = [tuple(map(printable, line)) for line in branches(view, references(view.graph))]
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(lines[0]))]
     rows = ("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines)
     notes = [view.note, FIRST_ONE * any(box.times > 1 for box in view.graph.boxes)]
-    return "\n".join([*rows, *filter(None, notes)])
+    return "\n".join([*rows, *map(printable, filter(None, notes))])
 
 
 def branches(view: View, names: dict[Node, str]) -> Iterator[tuple[str, str, str, str, str]]:
@@ -69,5 +69,5 @@ def brief(numbers: Numbers | None) -> str:
 
 
 def fitted(text: str) -> str:
-    """A name or a call that does not break the line."""
-    return shortened(printable(text), LONGEST)
+    """A name or a call, shortened in the middle if it is long."""
+    return shortened(text, LONGEST)

@@ -11,8 +11,11 @@ from .graph import Box, Graph, Node
 INFIX = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "**", "matmul": "@"}
 FIRST_ONE = "×: a block that repeats, one after the other; numbers are those of the first one"
 
-# Control characters, line and paragraph separators, surrogates, and what is no character at all.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+# Control characters, line and paragraph separators, surrogates, and what is no character at all;
+# and the marks that turn the direction of writing, for they turn what stands beside the name, too.
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def title(box: Box) -> str:
@@ -58,7 +61,10 @@ def short(x: float, digits: int = 3) -> str:
 
 
 def printable(text: str) -> str:
-    """Text in which line breaks, control characters and halves of pairs are as in Python."""
+    """Text in which what cannot be shown is as in Python: "\\n", "\\x00", "\\ud800".
+
+    Those are line breaks, control characters, halves of pairs, and marks of direction.
+    """
     return UNPRINTABLE.sub(lambda match: ascii(match.group())[1:-1], text)
 
 
