@@ -1,5 +1,6 @@
 """Numbers, gradients and alarms in pictures: right, and telling what is the matter."""
 
+import json
 import math
 import re
 from html import unescape
@@ -21,7 +22,7 @@ from tinygrad_reg import (
     optim,
     scope,
 )
-from tinygrad_reg.drawing import draw, draw_backward
+from tinygrad_reg.drawing import Film, draw, draw_backward
 from tinygrad_reg.drawing.health import EXPLODING, VANISHING, colours, dead_units, legend
 from tinygrad_reg.drawing.numbers import FEW, Numbers, numbers
 from tinygrad_reg.graph import sweep
@@ -78,6 +79,16 @@ def test_numbers_of_what_is_not_finite(bad, n):
     found = numbers(array)
     np.testing.assert_array_equal([found.mean, found.low, found.high, found.norm], expected)
     assert found.zeros == 0
+
+
+@pytest.mark.parametrize("few", [0.0, 5e-324])
+def test_the_smallest_float_is_not_nothing(few):
+    found = numbers(np.array([5e-324] + [few] * 200))
+    assert (found.rms, found.high) == (5e-324, 5e-324)
+    x = Tensor(np.ones(13), requires_grad=True)
+    drawing = draw((x * np.array([5e-324] + [few] * 12)).sum(), gradients=True)
+    assert drawing.graph.nodes[0].flags == ["vanishing gradient"]
+    assert colours(drawing.graph.nodes[0].gradient)[0] == colours(numbers(np.array(1e-9)))[0]
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (2, 0, 3)])
@@ -542,3 +553,79 @@ def test_a_closed_box_counts_its_alarms():
     by_name = {plate.lines[0]: plate.alarms for plate in plates(drawing.to_dot()).values()}
     assert by_name["thrice"] == ["vanishing gradient, 3 times"]
     assert by_name["once"] == ["vanishing gradient"]
+
+
+# --- Where NumPy raises --------------------------------------------------------------------------
+
+LARGEST, SMALLEST = np.finfo(float).max, 5e-324
+EXTREMES = {
+    "nan": [np.nan] * 20,
+    "infinite": [1.0, np.inf, -np.inf] * 5,
+    "few": [np.nan, np.inf, -np.inf, SMALLEST, LARGEST],
+    "huge": [LARGEST, -LARGEST] * 10,
+    "denormal": [SMALLEST] + [0.0] * 20,
+    "both": [SMALLEST, LARGEST] * 10,
+    "none": np.zeros((0, 3)),
+    "float16": np.full(20, 65504, np.float16),
+    "smallest float16": np.full(20, 6e-8, np.float16),
+    "float32": np.array([3e38, -3e38, 1e-45] * 5, np.float32),
+    "longdouble": np.full(20, np.finfo(np.longdouble).max),
+    "integers": np.full(20, -(2**63)),
+    "unsigned": np.full(20, 2**64 - 1, np.uint64),
+    "bool": [True, False] * 10,
+    "number": LARGEST,
+    "number that is none": np.nan,
+    "small number": SMALLEST,
+    "half a number": np.float16(65504),
+}
+EXTREME_FUNCTIONS = {
+    "multiply": lambda x: x * 1e300 * 1e-300,
+    "divide": lambda x: 1 / x,
+    "square": lambda x: x**2,
+    "exp": lambda x: np.exp(x),
+    "log": lambda x: np.log(x),
+    "root": lambda x: x**0.5,
+    "relu": F.relu,
+}
+
+
+def all_pictures(loss: Tensor) -> list[str]:
+    drawings = [draw(loss)]
+    if loss.requires_grad:
+        drawings += [
+            draw(loss, gradients=True, formulas=True),
+            draw_backward(loss, formulas=True),
+            draw_backward(loss, side="both"),
+        ]
+    return [text for drawing in drawings for text in (drawing.to_dot(), str(drawing))]
+
+
+@pytest.mark.parametrize("function", EXTREME_FUNCTIONS)
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_pictures_do_not_depend_on_what_numpy_raises(extreme, function):
+    data = np.asarray(EXTREMES[extreme])
+    with np.errstate(all="ignore"):
+        x = Tensor(data, requires_grad=data.dtype.kind == "f", name="x")
+        loss = EXTREME_FUNCTIONS[function](x).sum()
+        as_usual = all_pictures(loss)
+    with np.errstate(all="raise"):
+        assert all_pictures(loss) == as_usual
+
+
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_pages_films_and_notebooks_do_not_depend_on_what_numpy_raises(extreme, tmp_path):
+    data = np.asarray(EXTREMES[extreme])
+    with np.errstate(all="ignore"):
+        loss = (Tensor(data, requires_grad=data.dtype.kind == "f") ** 2).sum()
+    with np.errstate(all="raise"):
+        assert "image/svg+xml" in draw(loss)._repr_mimebundle_()
+        if loss.requires_grad:
+            film = Film()
+            film.record(loss)
+            film.record(loss)
+            film.save(tmp_path / "film.html")
+            draw(loss, gradients=True).save(tmp_path / "x.html")
+    for page in tmp_path.iterdir():
+        text = page.read_text(encoding="utf-8")
+        data = text.partition('id="data">')[2].partition("</script>")[0]
+        json.loads(data, parse_constant=pytest.fail)  # browsers know no Infinity

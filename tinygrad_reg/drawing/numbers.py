@@ -62,14 +62,16 @@ def numbers(data: Any) -> Numbers:
         only = float(array.reshape(-1)[0]) if array.size else 0.0
         zero = float(only == 0 and array.size == 1)
         return Numbers(array.shape, rows, only, 0.0, only, only, abs(only), zero)
-    x = array.astype(np.float64)
-    low, high = float(x.min()), float(x.max())
-    scale = max(-low, high)
-    if 1e-150 < scale < 1e150 or not 0 < scale < np.inf:
-        scale = 1.0  # squares neither overflow nor vanish, or nothing helps
-    else:
-        x /= scale
-    with np.errstate(invalid="ignore"):  # where elements are infinite or NaN, so are these
+    with np.errstate(all="ignore"):  # where elements are infinite or NaN, so are these
+        x = array.astype(np.float64)
+        low, high = float(x.min()), float(x.max())
+        scale = max(-low, high)
+        if 1e-150 < scale < 1e150 or not 0 < scale < np.inf:
+            scale = 1.0  # squares neither overflow nor vanish, or nothing helps
+        else:
+            x /= scale
         mean, sd, rms = float(x.mean()), float(x.std()), float(np.sqrt(np.vdot(x, x) / x.size))
+    if rms > 0:
+        rms = max(rms * scale, math.ulp(0.0))  # smaller than any float, but not zero
     zeros = 1 - int(np.count_nonzero(array)) / array.size
-    return Numbers(array.shape, rows, mean * scale, sd * scale, low, high, rms * scale, zeros)
+    return Numbers(array.shape, rows, mean * scale, sd * scale, low, high, rms, zeros)

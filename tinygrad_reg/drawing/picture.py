@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from ..checks import check_bool
 from ..errors import NO_GRADIENT, StaleValueError, shown
 from ..files import write as write_file
@@ -34,6 +36,7 @@ class TooLargeError(ValueError):
     """Laying the picture out would take very long."""
 
 
+@np.errstate(all="ignore")  # what overflows or is NaN is to be seen
 def draw(
     tensor: Tensor,
     depth: Depth = "auto",
@@ -124,6 +127,7 @@ def draw(
     return Drawing(graph, look, *checked("draw", depth, collapse, fold))
 
 
+@np.errstate(all="ignore")
 def draw_backward(
     tensor: Tensor,
     wrt: Tensor | Iterable[Tensor] | None = None,
