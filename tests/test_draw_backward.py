@@ -271,6 +271,26 @@ def test_against_the_forward_pass_arrows_point_from_result_to_inputs():
 # --- Nothing else --------------------------------------------------------------------------------
 
 
+def test_several_tensors_may_come_one_after_the_other():
+    w, v, _, y = two_layers()
+    model = nn.Sequential(nn.ReLU())
+    expected = draw_backward(y, [w, v]).to_dot()
+    assert draw_backward(y, w, v).to_dot() == expected
+    assert draw_backward(y, *iter([w, v])).to_dot() == expected
+    assert draw_backward(y, w, v, side="both").to_dot() != expected
+    for wrong in ((w, "both"), (w, None), (None, w), (w, [v]), (model[0],), (model,)):
+        with pytest.raises(TypeError, match=r"wrt must be .*\.parameters\(\) .* by keyword"):
+            draw_backward(y, *wrong)
+
+
+@pytest.mark.parametrize("depth", [Tensor([1.0, 2.0]), np.ones(2), nn.ReLU(), 1.5, [1]])
+def test_a_depth_that_is_none_is_refused(depth):
+    *_, y = two_layers()
+    for picture in (draw, draw_backward):
+        with pytest.raises(TypeError, match="depth must be a whole number, not"):
+            picture(y, depth=depth)
+
+
 def test_wrong_calls_say_what_to_do():
     *_, y = two_layers()
     other = Tensor(1.0, requires_grad=True, name="other")

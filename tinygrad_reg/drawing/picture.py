@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -131,7 +131,7 @@ def draw(
 def draw_backward(
     tensor: Tensor,
     wrt: Tensor | Iterable[Tensor] | None = None,
-    *,
+    *more: Tensor,
     side: Literal["backward", "both"] = "backward",
     depth: Depth = "auto",
     collapse: Collapse | None = None,
@@ -145,8 +145,9 @@ def draw_backward(
     ----------
     tensor
         The result, of a single element.
-    wrt
-        The tensors whose gradients are wanted, leaves or not; by default, all leaves that want one.
+    wrt, more
+        The tensors whose gradients are wanted, leaves or not, in a list or one after the other; by
+        default, all leaves that want one.
     side
         "backward" draws the backward pass alone: the values of the forward pass that it uses are
         dashed.  "both" draws it beside the forward pass, and against it: from the result up to the
@@ -186,7 +187,8 @@ def draw_backward(
     formulas = check_bool("draw_backward: formulas", formulas)
     view = checked("draw_backward", depth, collapse, fold)
     refuse_without_gradient("draw_backward", tensor)
-    wanted = None if wrt is None else [x.node for x in several_tensors(wrt)]
+    given = wrt is not None or more
+    wanted = [x.node for x in several_tensors(wrt, more)] if given else None
     names = dotted_names("draw_backward", model)
 
     root = tensor.node
@@ -232,14 +234,18 @@ def dotted_names(name: str, model: Module | None) -> dict[GraphNode, str]:
     return {x.node: path for path, x in reversed([*model.named_tensors()])}
 
 
-def several_tensors(wrt: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def several_tensors(wrt: Any, more: Sequence[Any]) -> list[Tensor]:
     """The tensors to differentiate by, at least one."""
-    tensors = list(wrt) if isinstance(wrt, Iterable) and not isinstance(wrt, Tensor) else [wrt]
+    in_list = isinstance(wrt, Iterable) and not isinstance(wrt, Tensor)
+    tensors = [*(wrt if in_list else [wrt]), *more]
     if not tensors:
         raise ValueError("draw_backward: wrt is empty; name at least one tensor")
     for x in tensors:
         if not isinstance(x, Tensor):
-            raise TypeError(f"draw_backward: wrt must be a tensor or several, not {shown(x)}")
+            raise TypeError(
+                f"draw_backward: wrt must be a tensor or several, not {shown(x)}; give the "
+                '.parameters() of a module, and everything else by keyword, e.g. side="both"'
+            )
     return tensors
 
 
@@ -278,9 +284,10 @@ def checked(
     name: str, depth: Depth, collapse: Collapse | None, fold: bool
 ) -> tuple[Depth, Collapse | None, bool]:
     """How much of a graph is to be shown, checked."""
-    if isinstance(depth, str) and depth != "auto":
-        raise ValueError(f'{name}: depth must be a whole number, None or "auto", not {depth!r}')
-    if depth is not None and depth != "auto":
+    if isinstance(depth, str):
+        if depth != "auto":
+            raise ValueError(f'{name}: depth must be a whole number, None or "auto", not {depth!r}')
+    elif depth is not None:
         depth = check_int(f"{name}: depth", depth, least=0)
     if collapse is not None:
         check_callable(f"{name}: collapse", collapse)
