@@ -93,11 +93,14 @@ class Node:
         Where it was made; for `Tensor(…)` itself, `program`.
     name
         What pictures call it.
+    origin
+        For pictures: a weak reference to the array that a leaf is a copy of, if a call made the
+        leaf for an operand; else not set.
     """
 
     __slots__ = (
         "__weakref__", "edges", "function", "grad", "inputs", "metadata", "name", "number",
-        "replaced", "requires_grad", "scope", "value", "values",
+        "origin", "replaced", "requires_grad", "scope", "value", "values",
     )  # fmt: skip
 
     value: Array
@@ -112,6 +115,7 @@ class Node:
     grad: Any
     scope: Scope
     name: str | None
+    origin: Any
 
 
 def new_node(

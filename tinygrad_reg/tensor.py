@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -46,6 +47,7 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
         else:
             value = own_array(f"{errors.name_of(function)}: operands", x)
             node = new_node(value, here())
+            node.origin = reference(x)
         sources.append(node)
         values.append(value)
     try:
@@ -89,7 +91,19 @@ def constant(array: Array, name: str | None = None) -> Tensor:
 
 def as_tensor(x: Operand) -> Tensor:
     """x itself, or a tensor made of it."""
-    return x if isinstance(x, Tensor) else Tensor(x)
+    if isinstance(x, Tensor):
+        return x
+    out = Tensor(x)
+    out.node.origin = reference(x)
+    return out
+
+
+def reference(x: Operand) -> Any:
+    """A weak reference to an array, the same one each time; None for lists and numbers."""
+    try:
+        return ref(x)
+    except TypeError:
+        return None
 
 
 class Tensor(Protocols["Tensor"]):

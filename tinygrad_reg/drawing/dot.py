@@ -304,7 +304,7 @@ def alarm(text: str) -> Markup:
 
 def call_row(node: Node) -> Markup:
     """The operation and its arguments: numbers as they are, and a port for each tensor."""
-    separator = f" {INFIX[node.operation]} " if node.operation in INFIX else ", "
+    separator = f" {INFIX[node.function]} " if node.function in INFIX else ", "
     cells = [tag("TD", tag("B", node.operation), SPACE, SPACE)]
     text = ""
     for i, x in enumerate(node.inputs):

@@ -16,7 +16,7 @@ LONGEST = 8  # items of a block that repeats, at most
 def folded(graph: Graph) -> Graph:
     """The graph with each run of identical blocks, one after the other in one box, shown once.
 
-    A block is one item or a few, boxes or nodes, with the same names, operations, shapes, types and
+    A block is one item or a few, boxes or nodes, with the same names, functions, shapes, types and
     connections as those after it.  The first block stays, in a box that says how many there are,
     and what used a result of any of them now uses the first one's.
     """
@@ -176,7 +176,7 @@ def looks_of(graph: Graph, items: dict[Box | None, list[Item]]) -> dict[Item, Lo
                     connections.append(Link(x, at, index[item] - at, within[holder][x]))
             inside: tuple[object, ...]
             if isinstance(item, Node):
-                inside = (item.kind, item.operation, item.shape, item.dtype, *item.options)
+                inside = (item.kind, item.function, item.shape, item.dtype, *item.options)
             else:
                 inside = (*item.names, item.training, *(placed(found[x]) for x in items[item]))
             found[item] = Looks(known.setdefault(inside, len(known)), tuple(connections))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from .numbers import Numbers
 
@@ -56,7 +56,8 @@ class Node:
                 condition, or what dropout drops), constant (a leaf that a composite made for
                 itself, or a buffer), input (any other leaf); forward: a value of the forward pass,
                 in a picture of the backward pass alone
-    operation   name of the function; "" for a leaf
+    function    what was called; None for a leaf
+    operation   name of the function, which other functions may have, too; "" for a leaf
     name        how pictures call it, if it has a name
     inputs      what it was called with: nodes, and Python numbers as text
     options     metadata of the call, (key, value) as text
@@ -74,6 +75,7 @@ class Node:
 
     number: int
     kind: Kind
+    function: Callable[..., Any] | None
     operation: str
     name: str | None
     dtype: str

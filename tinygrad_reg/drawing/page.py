@@ -214,18 +214,19 @@ def reached(graph: Graph) -> str:
 
 
 def changed(node: Node, first: Node, names: dict[Node, str]) -> dict[str, Any]:
-    """What its call and its rules are in this frame, if Python numbers in them are others."""
+    """What its call and its rules are in this frame, if numbers or metadata in them are others."""
     inputs = [y if isinstance(x, str) else x for x, y in zip(first.inputs, node.inputs)]
-    if inputs == first.inputs and node.rules == first.rules:
+    if (inputs, node.options, node.rules) == (first.inputs, first.options, first.rules):
         return {}
-    return {"call": call_text(replace(first, inputs=inputs), names), "rules": node.rules}
+    now = replace(first, inputs=inputs, options=node.options)
+    return {"call": call_text(now, names), "rules": node.rules}
 
 
 def call_text(node: Node, names: dict[Node, str]) -> str:
     """How it was called: "x @ weight", "sum(#3, axis=0)"."""
     given = list(arguments(node, names))
-    if node.operation in INFIX and len(given) == 2:
-        return f" {INFIX[node.operation]} ".join(given)
+    if node.function in INFIX and len(given) == 2:
+        return f" {INFIX[node.function]} ".join(given)
     return f"{node.operation}({', '.join(given)})"
 
 

@@ -11,7 +11,7 @@ from ..tensor import Tensor
 from .numbers import Numbers, numbers
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Play(Observer):
     """A reverse sweep, as numbers.
 

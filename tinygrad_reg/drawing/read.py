@@ -117,16 +117,20 @@ def behind(*results: GraphNode, ends: Collection[GraphNode] = ()) -> set[GraphNo
 
 
 def copies(nodes: Iterable[GraphNode]) -> dict[GraphNode, GraphNode]:
-    """Nameless arrays that occur again: each later one, and the first.
+    """Leaves of an array that is used again: each later one, and the first.
 
-    An operation makes a node of each array that it is given, so x + f(x) has made two of x.
+    An operation makes a leaf of each array that it is given, so x + f(x) has made two of x.  They
+    are one as long as nobody has written into the array.  Other arrays with the same numbers are
+    other arrays, and so are tensors.
     """
     first: dict[tuple[Any, ...], GraphNode] = {}
     same = {}
     for x in nodes:
-        if x.function is None and not x.requires_grad and x.name is None and x.value.size > 1:
+        origin = getattr(x, "origin", None)
+        if origin is not None and not x.requires_grad and x.name is None:
             array = np.ascontiguousarray(x.value)
-            key = array.shape, array.dtype.str, blake2b(array.tobytes()).digest()
+            content = array.shape, array.dtype.str, blake2b(array.tobytes()).digest()
+            key = id(origin), *content  # of the reference, which lives as long as its leaf
             if first.setdefault(key, x) is not x:
                 same[x] = first[key]
     return same
@@ -164,6 +168,7 @@ def as_node(
     return Node(
         number=number,
         kind=kind,
+        function=function,
         operation="" if function is None else name_of(function),
         name=None if name is None else str(name),
         dtype=str(source.value.dtype),
@@ -179,9 +184,8 @@ def as_node(
 
 def is_relu(node: GraphNode) -> bool:
     """Tell whether this is max(x, 0), and not in a composite that uses it for something else."""
-    if node.function is not np.maximum or not any(
-        isinstance(x, (int, float)) and x == 0 for x in node.inputs
-    ):
+    numbers = (x for x in node.inputs if not isinstance(x, GraphNode))
+    if node.function is not np.maximum or not any(x == 0 for x in numbers):
         return False
     scope = innermost_named(node.scope)
     return scope is None or scope.name == "relu" or not hasattr(functional, str(scope.name))

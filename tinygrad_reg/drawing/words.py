@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 
 from .graph import Box, Graph, Node
 
-INFIX = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "**", "matmul": "@"}
+INFIX: dict[Callable[..., Any] | None, str] = {
+    np.add: "+",
+    np.subtract: "−",
+    np.multiply: "×",
+    np.divide: "÷",
+    np.power: "**",
+    np.matmul: "@",
+}
 FIRST_ONE = "×: a block that repeats, one after the other; numbers are those of the first one"
 
 # Control characters, line and paragraph separators, surrogates, and what is no character at all;
@@ -30,11 +40,17 @@ def result_of(nodes: list[Node]) -> Node:
 
 
 def references(graph: Graph) -> dict[Node, str]:
-    """How to call each node: by its name, its number, or by both where a name is not unique."""
-    times = Counter(node.name for node in graph.nodes)
+    """How to call each node: by its name, its number, or by both where a name is not enough.
+
+    It is not if it is that of several nodes, cannot be seen, or might be that of another: "x#3".
+    """
+    names = {node: printable(node.name or "") for node in graph.nodes}
+    times = Counter(names.values())
     return {
-        node: f"{node.name or ''}{f'#{node.number}' * (times[node.name] > 1 or not node.name)}"
-        for node in graph.nodes
+        node: f"{name}#{node.number}"
+        if times[name] > 1 or not name.strip() or re.search(r"#\d+$", name)
+        else name
+        for node, name in names.items()
     }
 
 
