@@ -1,5 +1,6 @@
 """`draw`: right, the same every time, without recursion, and readable whatever the names are."""
 
+import ast
 import gc
 import json
 import os
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 import tinygrad_reg.functional as F
 from tinygrad_reg import Tensor, nn, optim, scope
+from tinygrad_reg import drawing as drawing_package
 from tinygrad_reg.drawing import Drawing, NoRendererError, draw, draw_backward
 from tinygrad_reg.drawing.dot import Look
 from tinygrad_reg.drawing.graph import Node
@@ -566,6 +568,27 @@ def test_whatever_stands_in_a_picture_is_text(text, tmp_path):
     assert {n["name"] for n in data["nodes"]} == {n["dtype"] for n in data["nodes"]}
     assert data["nodes"][0]["name"].replace("\xa0", " ") == as_drawn(text)
     assert f"<title>{escape(data['nodes'][0]['name'])}</title>" in page
+
+
+def test_nothing_but_markup_escapes_and_only_constants_are_markup():
+    """Where something else has to be, as a picture of Graphviz in a page, it is listed here."""
+    by_hand = []
+    for path in Path(drawing_package.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for item in ast.walk(tree):
+            if isinstance(item, ast.ImportFrom) and item.module == "html":
+                assert path.name == "markup.py"
+            if isinstance(item, ast.Call) and ast.unparse(item.func) == "Markup":
+                (argument,) = item.args
+                if not isinstance(argument, ast.Constant) and path.name != "markup.py":
+                    by_hand.append((path.name, ast.unparse(argument).split("(")[0]))
+    assert sorted(by_hand) == [
+        ("page.py", "ElementTree.tostring"),
+        ("page.py", "f\"default-src 'none'; script-src '{fingerprint"),
+        ("page.py", "script"),
+        ("page.py", "style"),
+        ("page.py", "text.replace"),
+    ]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -16,6 +16,7 @@ from .page import write
 from .picture import destination, draw, refuse_large_page
 from .render import render
 from .view import view
+from .words import printable
 
 
 class Film:
@@ -122,8 +123,8 @@ def refuse_another(graph: Graph, first: Graph) -> None:
     ):
         if old != new:
             raise ValueError(
-                f"Film: the graph differs from that of the first frame: {new} instead of {old}; "
-                "make another Film for another graph"
+                "Film: the graph differs from that of the first frame: "
+                f"{printable(new)} instead of {printable(old)}; make another Film for another graph"
             )
 
 
