@@ -6,6 +6,7 @@ This file knows no `Tensor`; it is a base class of it.
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -159,6 +160,14 @@ def own_array(what: str, data: Any) -> Array:
     if not isinstance(data, np.ndarray) and hasattr(data, "__array_function__"):
         return data.copy()  # another library's array: it stays what it is
     return new_numeric_array(what, data)
+
+
+def reference(x: Any) -> Any:
+    """A weak reference to an array, the same one each time; None for lists and numbers."""
+    try:
+        return ref(x)
+    except TypeError:
+        return None
 
 
 def read_only(array: Array) -> Array:

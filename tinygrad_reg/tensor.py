@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
 from . import errors
-from .attributes import own_array
+from .attributes import own_array, reference
 from .checks import check_bool, check_same_shape
 from .graph import Node, new_node, sweep, tell
 from .operators import Operand
@@ -91,19 +90,10 @@ def constant(array: Array, name: str | None = None) -> Tensor:
 
 def as_tensor(x: Operand) -> Tensor:
     """x itself, or a tensor made of it."""
-    if isinstance(x, Tensor):
-        return x
-    out = Tensor(x)
-    out.node.origin = reference(x)
-    return out
-
-
-def reference(x: Operand) -> Any:
-    """A weak reference to an array, the same one each time; None for lists and numbers."""
-    try:
-        return ref(x)
-    except TypeError:
-        return None
+    if not isinstance(x, Tensor):
+        origin, x = reference(x), Tensor(x)
+        x.node.origin = origin
+    return x
 
 
 class Tensor(Protocols["Tensor"]):

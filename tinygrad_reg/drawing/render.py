@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
+from subprocess import CalledProcessError
 from xml.etree import ElementTree
 
 from .words import printable, shortened
 
 SVG = "{http://www.w3.org/2000/svg}"
-PATIENCE = 300  # seconds; what `draw` does not refuse as too large takes Graphviz a few
 LONGEST = 300  # characters of what a program says that are repeated
-NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # where programs would open one
 
 
 class NoRendererError(RuntimeError):
@@ -43,18 +41,12 @@ def render(dot: str, format: str) -> bytes:
 
 def by_program(dot: str, format: str) -> bytes | None:
     """The picture that the program `dot` makes; None if it is not there."""
+    import graphviz  # type: ignore[import-untyped]  # loads slowly, and DOT and text need none
+
     try:
-        done = subprocess.run(
-            ["dot", "-Kdot", f"-T{format}"],
-            input=dot.encode(),
-            capture_output=True,
-            check=True,
-            timeout=PATIENCE,
-            creationflags=NO_WINDOW,
-        )
-    except FileNotFoundError:
+        return bytes(graphviz.pipe("dot", format, dot.encode(), quiet=True))
+    except graphviz.ExecutableNotFound:
         return None
-    return done.stdout
 
 
 def by_pygraphviz(dot: str, format: str) -> bytes | None:
@@ -71,8 +63,9 @@ def by_pygraphviz(dot: str, format: str) -> bytes | None:
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line: the error, and what the program said."""
-    said = getattr(error, "stderr", None) or b""
-    text = f"{type(error).__name__}: {error} {said.decode(errors='replace')}"
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, CalledProcessError):
+        text = f"exit status {error.returncode}. {(error.stderr or b'').decode(errors='replace')}"
     return shortened(printable(" ".join(text.split())), LONGEST)
 
 
