@@ -121,6 +121,16 @@ def test_foreign_byte_order_becomes_native_on_entry():
     assert Tensor(foreign).numpy().tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "longdouble", "int64"])
+def test_types_are_numpys_own_objects(kind):
+    """The reverse sweep asks `dtype is dtype`; another object would make it copy each gradient."""
+    own = np.dtype(kind)
+    for x in (Tensor(np.ones(3, kind)), Tensor([1.0]).astype(kind), Tensor([0]).astype(own)):
+        assert x.dtype is own
+    foreign = own.newbyteorder(">")
+    assert Tensor(np.ones(3, foreign)).dtype is Tensor([0]).astype(foreign).dtype is own
+
+
 # --- NaN and infinities --------------------------------------------------------------------------
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 3.0, np.nan, np.inf, -np.inf]

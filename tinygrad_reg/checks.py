@@ -38,8 +38,7 @@ def check_dtype(what: str, dtype: Any, kinds: str = "fbiu") -> np.dtype[Any]:
         with suppress(TypeError, ValueError):
             found = np.dtype(dtype)
     if isinstance(found, np.dtype) and found.kind in kinds:
-        native: np.dtype[Any] = found.newbyteorder("=")
-        return native
+        return np.dtype(found.type)  # in the byte order of this machine
     wanted = "float type" if kinds == "f" else "type of real numbers or booleans"
     raise TypeError(f"{what} must be a {wanted}, e.g. np.float32, not {found or shown(dtype)}")
 
@@ -87,4 +86,4 @@ def new_numeric_array(what: str, data: Any) -> Array:
             f"{what} must be real numbers or booleans, not {type(data).__name__} of dtype "
             f"{array.dtype}{in_scope()}"
         )
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.type)
