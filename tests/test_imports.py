@@ -17,9 +17,9 @@ ORDER = [
     "primitives", "scope", "errors", "checks", "graph", "nested", "data", "attributes",
     "operators", "methods", "protocols", "tensor",
     # What is built on it.
-    "generators", "blocks", "settings", "more_primitives", "arrays.shapes", "arrays.choices",
-    "arrays.joining", "arrays.reductions", "arrays.products", "arrays.linalg", "arrays",
-    "gradient", "random", "functional", "init", "nn",
+    "generators", "blocks", "half", "settings", "more_primitives", "arrays.shapes",
+    "arrays.choices", "arrays.joining", "arrays.reductions", "arrays.products", "arrays.linalg",
+    "arrays", "gradient", "random", "functional", "init", "nn",
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",

@@ -5,6 +5,7 @@ This file knows no `Tensor`; it is a base class of it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from weakref import ref
 
@@ -160,6 +161,15 @@ def own_array(what: str, data: Any) -> Array:
     if not isinstance(data, np.ndarray) and hasattr(data, "__array_function__"):
         return data.copy()  # another library's array: it stays what it is
     return new_numeric_array(what, data)
+
+
+def weak(x: Any, others: Collection[Any]) -> Any:
+    """A NumPy float, as a Python number if it meets a tensor of floats, whose type it then keeps.
+
+    NumPy alone would make float64 of float32 * np.sqrt(2).
+    """
+    meets_floats = any(isinstance(t, Attributes) and t.dtype.kind == "f" for t in others)
+    return float(x) if meets_floats and x.itemsize <= 8 else x
 
 
 def reference(x: Any) -> Any:

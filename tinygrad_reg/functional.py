@@ -11,12 +11,13 @@ functions of its own, in the last section.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from numpy import float16
 
 from . import primitives
 from .arrays import (
@@ -36,6 +37,7 @@ from .arrays import (
 from .blocks import composite
 from .checks import check_bool, new_numeric_array
 from .errors import NUMPY_ERRORS, explained, shown
+from .half import through_float32
 from .operators import Axis, Operand
 from .primitives import Array
 from .random import generator
@@ -124,9 +126,12 @@ def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
     Tensor([-0.1,  2. ])
     """
     x = as_float(x)
-    return where(x > 0, x, check_float("leaky_relu: negative_slope", negative_slope) * x)
+    slope = check_float("leaky_relu: negative_slope", negative_slope)
+    below = x if slope else where(x > 0, 0, x)  # a slope of 0 would compute 0 · ∞ at ∞
+    return where(x > 0, x, slope * below)
 
 
+@through_float32
 def sigmoid(x: Operand) -> Tensor:
     """1 / (1 + e⁻ˣ), element by element.
 
@@ -161,6 +166,7 @@ def exp_of_minus_abs(x: Tensor) -> Tensor:
 
 
 @composite
+@through_float32
 def softmax(x: Operand, axis: int = -1) -> Tensor:
     """exp(xᵢ) / Σⱼ exp(xⱼ) along the axis.
 
@@ -175,6 +181,7 @@ def softmax(x: Operand, axis: int = -1) -> Tensor:
 
 
 @composite
+@through_float32
 def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     """xᵢ - log Σⱼ exp(xⱼ) along the axis: the logarithm of softmax, without its underflow.
 
@@ -189,6 +196,7 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
 
 
 @composite
+@through_float32
 def logsumexp(x: Operand, axis: Axis = -1, keepdims: bool = False) -> Tensor:
     """log Σⱼ exp(xⱼ) along the axis, or several (None: all): a smooth maximum.
 
@@ -198,9 +206,10 @@ def logsumexp(x: Operand, axis: Axis = -1, keepdims: bool = False) -> Tensor:
     Tensor(1000.)
     """
     x = as_float(x)
-    top = largest(x, axis)._array
-    top = constant(np.where(np.isfinite(top), top, 0), name="max")
-    total = (x - top).exp().sum(axis, keepdims=True).log() + top
+    most = np.finfo(x.dtype).max  # a finite shift: ∞ - ∞ would be NaN
+    top = constant(largest(x, axis)._array.clip(-most, most), name="max")
+    with np.errstate(divide="ignore", over="ignore"):  # log 0 and e^-∞ are meant
+        total = (x - top).exp().sum(axis, keepdims=True).log() + top
     return total if check_bool("logsumexp: keepdims", keepdims) else squeeze(total, axis)
 
 
@@ -216,6 +225,7 @@ def largest(x: Tensor, axis: Axis) -> Tensor:
 
 
 @composite
+@through_float32
 def cross_entropy(
     input: Operand,
     target: Operand,
@@ -268,12 +278,13 @@ def cross_entropy(
     logs = log_softmax(x)
     total = vdot(weights, logs)  # -Σ y log softmax over all classes and examples, in one product
     if total._array != total._array:  # NaN: a logit of -∞ makes 0 · ∞ of a class not meant
-        logs = where(y == 0, 0, logs)
+        logs = where((y == 0) & (logs == -np.inf), 0, logs)
         total = vdot(weights, logs)
     return (weights * logs).sum(axis=-1) if reduction == "none" else total
 
 
 @composite
+@through_float32
 def binary_cross_entropy_with_logits(
     input: Operand, target: Operand, reduction: Reduction = "mean"
 ) -> Tensor:
@@ -290,7 +301,8 @@ def binary_cross_entropy_with_logits(
 
     Notes
     -----
-    Computed as relu(x) - x y + log(1 + e^-|x|), where no exponential overflows.
+    Computed as relu(x) - x y + log(1 + e^-|x|), where no exponential overflows.  An infinite logit
+    that its label agrees with costs nothing: 0 · ∞ counts as 0, as in y log y.
 
     Examples
     --------
@@ -301,12 +313,17 @@ def binary_cross_entropy_with_logits(
     y = same_shape("binary_cross_entropy_with_logits", x, target)
     if not np.all((y >= 0) & (y <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: the target must be in [0, 1]")
-    # relu(x) - x y cancels before anything small is added to it, so no digit is lost.
-    losses = (maximum(x, 0) - x * y) + exp_of_minus_abs(x).log1p()
+    if np.isinf(x._array).any():  # relu(x) - x y is x (1 - y) or -x y; here 0 · ∞ counts as 0
+        factor = where(x > 0, 1 - y, -y)
+        losses = where(np.isinf(x) & (factor == 0), 0, x) * factor
+    else:  # the difference cancels before anything small is added to it, so no digit is lost
+        losses = maximum(x, 0) - x * y
+    losses = losses + exp_of_minus_abs(x).log1p()
     return reduced("binary_cross_entropy_with_logits", losses, reduction)
 
 
 @composite
+@through_float32
 def mse_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -> Tensor:
     """(input - target)², element by element; both of the same shape.
 
@@ -327,6 +344,7 @@ def mse_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -> 
 
 
 @composite
+@through_float32
 def hinge_loss(input: Operand, target: Operand, reduction: Reduction = "mean") -> Tensor:
     """max(0, 1 - y · input), element by element.
 
@@ -382,7 +400,11 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     >>> linear([[1.0, 2.0]], [[3.0], [4.0]], [5.0])
     Tensor([[16.]])
     """
-    product = as_tensor(x) @ weight
+    x = as_tensor(x)
+    if bias is not None and x._array.dtype.type is float16:  # rounded after the sum alone
+        dtype = np.result_type(x.dtype, as_tensor(weight).dtype, as_tensor(bias).dtype)
+        return (x.astype(np.float32) @ weight + bias).astype(dtype)
+    product = x @ weight
     return product if bias is None else product + bias
 
 
@@ -424,7 +446,7 @@ def batch_norm(
     Notes
     -----
     σ² is the biased variance, the mean of (x - μ)².  The running estimate takes the unbiased one,
-    as PyTorch does.
+    as PyTorch does.  In float16 it is infinite above 65504: give estimates of float32 to such x.
 
     Examples
     --------
@@ -438,6 +460,11 @@ def batch_norm(
         return batch_norm_of_positions(
             x, running_mean, running_var, weight, bias, training, momentum, eps
         )
+    if x._array.dtype.type is float16:
+        y = batch_norm(
+            x.astype(np.float32), running_mean, running_var, weight, bias, training, momentum, eps
+        )
+        return y.astype(np.result_type(*(t.dtype for t in (x, weight, bias) if t is not None)))
     training, momentum, eps = check_batch_norm(
         x, running_mean, running_var, weight, bias, training, momentum, eps
     )
@@ -472,6 +499,7 @@ def averaging_row(n: int, dtype: np.dtype[Any]) -> Array:
 
 
 @composite
+@through_float32
 def dropout(
     x: Operand,
     p: float = 0.5,
@@ -501,7 +529,8 @@ def dropout(
     Notes
     -----
     Every element of x draws on its own, so every example in a mini-batch trains its own thinned
-    network.  The mask is a constant of the graph: backward uses the one that forward used.
+    network.  The mask is a constant of the graph: backward uses the one that forward used.  To drop
+    is to multiply by 0, so NaN and ±∞ are NaN after it and do not disappear, as in PyTorch.
 
     Examples
     --------
@@ -520,6 +549,7 @@ def dropout(
 
 
 @composite
+@through_float32
 def dropconnect(
     weight: Operand,
     p: float = 0.5,
@@ -584,6 +614,8 @@ def l2_penalty(weights: Tensor | Iterable[Tensor], alpha: float | Sequence[float
     Tensor([ 0.1, -0.2])
     """
     weights, alpha = check_penalty("l2_penalty", weights, alpha)
+    if any(w._array.dtype.type is float16 for w in weights):
+        return penalty_in_float32(l2_penalty, weights, alpha)
     if isinstance(alpha, float):
         return sum_of_squares(*weights) * (0.5 * alpha)
     return sum_up([sum_of_squares(w) * (0.5 * a) for w, a in zip(weights, alpha)])
@@ -608,10 +640,20 @@ def l1_penalty(weights: Tensor | Iterable[Tensor], beta: float | Sequence[float]
     Tensor([ 0.5,  0. , -0.5])
     """
     weights, beta = check_penalty("l1_penalty", weights, beta)
+    if any(w._array.dtype.type is float16 for w in weights):
+        return penalty_in_float32(l1_penalty, weights, beta)
     magnitudes = [w.abs().sum() for w in weights]
     if isinstance(beta, float):
         return sum_up(magnitudes) * beta
     return sum_up([magnitude * b for magnitude, b in zip(magnitudes, beta)])
+
+
+def penalty_in_float32(
+    penalty: Callable[..., Tensor], weights: list[Tensor], strength: float | list[float]
+) -> Tensor:
+    """A penalty on weights of which some are of float16, rounded once."""
+    wide = [w.astype(np.promote_types(w.dtype, np.float32)) for w in weights]
+    return penalty(wide, strength).astype(np.result_type(*(w.dtype for w in weights)))
 
 
 def sum_up(terms: list[Tensor]) -> Tensor:
@@ -708,8 +750,9 @@ def target_probabilities(target: Operand, logits: Tensor) -> Tensor | Array:
         labels = new_numeric_array("cross_entropy: the target", target)
     if labels.dtype.kind == "f":
         check_probabilities(labels, shape)
-        wanted = isinstance(target, Tensor) and target.requires_grad
-        return target if wanted else labels.astype(logits.dtype)
+        if not (isinstance(target, Tensor) and target.requires_grad):
+            return labels.astype(logits.dtype)
+        return target.astype(logits.dtype) if labels.dtype.type is float16 else target
     check_labels(labels, shape)
     one_hot = labels[..., None] == np.arange(shape[-1], like=logits._array)
     if np.count_nonzero(one_hot) != labels.size:

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import float16
 
 from .primitives import Array, Shape, elementwise, records_calls, sigmoid, structural
 
@@ -88,12 +89,14 @@ def backwards(x: Array, axis: int) -> Array:
 
 
 def cumsum(x: Array, *, axis: int) -> Array:
+    if x.dtype.type is float16 and not records_calls(x):
+        return x.cumsum(axis=axis, dtype=np.float32).astype(float16)
     return x.cumsum(axis=axis)
 
 
 def sums_from_the_end(g: Array, out: Array, x: Array, *, axis: int) -> Array:
     """Each element is in all sums from its own on."""
-    return backwards(backwards(g, axis).cumsum(axis=axis), axis)
+    return backwards(cumsum(backwards(g, axis), axis=axis), axis)
 
 
 def cumprod(x: Array, *, axis: int) -> Array:
@@ -150,6 +153,9 @@ def add_windows(g: Array, *, sizes: Shape, axes: Shape, shape: Shape) -> Array:
     """
     if records_calls(g):
         return g.apply(add_windows, g, sizes=sizes, axes=axes, shape=shape)
+    if g.dtype.type is float16:
+        wide = g.astype(np.float32)
+        return add_windows(wide, sizes=sizes, axes=axes, shape=shape).astype(float16)
     out = np.zeros_like(g, shape=shape)
     for position in np.ndindex(*sizes):
         place = [slice(None)] * len(shape)

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy import float16
 
 from . import errors, primitives
 from .attributes import Attributes, bare
@@ -91,6 +92,10 @@ class Operators(Attributes, Generic[Result]):
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Result:
         """Σ x / n over the n elements along the axis."""
+        if self._array.dtype.type is float16:  # the sum could overflow
+            wide: Any = self.astype(np.float32)
+            result: Result = wide.mean(axis, keepdims).astype(float16)
+            return result
         count = count_along("mean", self.shape, axis)
         return self.apply(np.divide, self.sum(axis, keepdims), count)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy import float16
 
 from .checks import check_bool
 from .errors import shown
@@ -52,6 +53,10 @@ class Optimizer(Stateful):
     A parameter whose `.grad` is None stays as it is, and so does its state.  A subclass defines
     `update`.
 
+    For parameters of float16, steps and state are computed in float32, and the new parameters are
+    rounded.  A step of less than a thousandth of a parameter may get lost in that: keep parameters
+    in float32 for small learning rates.
+
     Parameters
     ----------
     parameters
@@ -85,11 +90,14 @@ class Optimizer(Stateful):
         for i, p in enumerate(self.parameters):
             g = p.node.grad
             if g is not None:
-                array = p._array
-                update = self.update(i, array, g._array if isinstance(g, Tensor) else g)
+                array, g = p._array, g._array if isinstance(g, Tensor) else g
+                dtype = array.dtype
+                if dtype.type is float16:  # where g² and eps would be 0
+                    array, g = array.astype(np.float32), g.astype(np.float32)
+                update = self.update(i, array, g)
                 # Where it can, the memory of the update serves for the result.
                 new = np.subtract(array, update, update) if array.ndim else array - update
-                p.replace(new if new.dtype is array.dtype else new.astype(array.dtype))
+                p.replace(new if new.dtype is dtype else new.astype(dtype))
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The array to subtract from p, which is that of parameter i, if its gradient is g."""
@@ -102,8 +110,9 @@ class Optimizer(Stateful):
         return total
 
     def zeros(self) -> list[npt.NDArray[Any]]:
-        """An array of zeros for each parameter, to begin with."""
-        return [np.zeros_like(p._array) for p in self.parameters]
+        """An array of zeros for each parameter, to begin with; of float32 for float16."""
+        wider = {float16: np.float32}
+        return [np.zeros_like(p._array, dtype=wider.get(p.dtype.type)) for p in self.parameters]
 
 
 class SGD(Optimizer):

@@ -42,6 +42,7 @@ from itertools import accumulate, count
 from typing import Any
 
 import numpy as np
+from numpy import float16
 
 Array = Any  # a NumPy array, a Tensor, or another array that speaks NumPy's protocols
 Shape = tuple[int, ...]
@@ -204,6 +205,8 @@ variadic(sum_of_squares, lambda i, g, out, *arrays: 2 * g * arrays[i])
 
 
 def sum(x: Array, *, axis: int | Shape | None, keepdims: bool) -> Array:
+    if x.dtype.type is float16:  # NumPy may stop at 2048, as 2048 + 1 = 2048
+        return x.sum(axis=axis, keepdims=keepdims, dtype=np.float32).astype(float16)
     return x.sum(axis=axis, keepdims=keepdims)
 
 
@@ -233,7 +236,8 @@ def share_extremes(
 ) -> Array:
     """The elements equal to the extreme share its gradient equally."""
     shape = kept(x.shape, axis)
-    hits = ((x == out.reshape(shape)) | (x != x)).astype(g.dtype)  # if any is NaN, so is out
+    hits = (x == out.reshape(shape)) | (x != x)  # if any is NaN, so is out
+    hits = hits.astype(np.float32 if g.dtype.type is float16 else g.dtype)
     return g.reshape(shape) * (hits / hits.sum(axis=axis, keepdims=True))
 
 
@@ -285,7 +289,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
         return x.apply(sum_to, x, shape=shape)
     if x.shape[1:] == shape and len(shape) == 1:  # a bias: a product sums rows twice as fast
         return ones(x.shape[0], x.dtype) @ x
-    return x.sum(axis=stretched(shape, x.shape)).reshape(shape)
+    return sum(x, axis=stretched(shape, x.shape), keepdims=False).reshape(shape)
 
 
 @lru_cache(maxsize=64)
@@ -335,6 +339,8 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
         place = as_slices(parts)
         out[place] = g.reshape(out[place].shape)
+    elif g.dtype.type is float16:
+        return scatter_add(g.astype(np.float32), index=index, shape=shape).astype(float16)
     else:
         np.add.at(out, index, g)  # an index array may name an element more than once
     return out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import errors
-from .attributes import own_array, reference
+from .attributes import own_array, reference, weak
 from .checks import check_bool, check_same_shape
 from .graph import Node, new_node, sweep, tell
 from .operators import Operand
@@ -64,15 +64,6 @@ def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> 
     out._array = result
     out.node = node
     return out
-
-
-def weak(x: Any, others: Collection[Any]) -> Any:
-    """A NumPy float, as a Python number if it meets a tensor of floats, whose type it then keeps.
-
-    NumPy alone would make float64 of float32 * np.sqrt(2).
-    """
-    meets_floats = any(isinstance(t, Tensor) and t.dtype.kind == "f" for t in others)
-    return float(x) if meets_floats and x.itemsize <= 8 else x
 
 
 def tensor(array: Array, node: Node) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import errors, more_primitives
 from ..blocks import composite
+from ..half import through_float32
 from ..operators import Axis, Operand, axes_of
 from ..primitives import kept
 from ..protocols import implements, wants_gradient
@@ -65,6 +66,7 @@ def slogdet(a: Operand) -> SlogdetResult:
 
 @implements(np.linalg.norm)
 @composite
+@through_float32
 def norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors (one axis) or matrices (two); by default Euclidean or Frobenius.
 
@@ -121,6 +123,7 @@ def norm_of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool)
 
 @implements(np.linalg.vector_norm)
 @composite
+@through_float32
 def vector_norm(
     x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2
 ) -> Tensor:
@@ -190,9 +193,10 @@ implements(np.linalg.matmul)(lambda x, y, /: as_tensor(x) @ y)
 
 @implements(np.vecdot)
 @composite
-def vecdot(x: Operand, y: Operand) -> Tensor:
-    """Σ x y over the last axis."""
-    return (as_tensor(x) * y).sum(-1)
+@through_float32
+def vecdot(x: Operand, y: Operand, axis: int = -1) -> Tensor:
+    """Σ x y over an axis, the last by default."""
+    return (as_tensor(x) * y).sum(axis)
 
 
-implements(np.linalg.vecdot)(lambda x, y, /, *, axis=-1: (as_tensor(x) * y).sum(axis))
+implements(np.linalg.vecdot)(lambda x, y, /, *, axis=-1: vecdot(x, y, axis))

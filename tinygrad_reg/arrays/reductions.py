@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import float16
 
 from .. import more_primitives
 from ..attributes import bare
 from ..blocks import composite
 from ..errors import shown
+from ..half import through_float32
 from ..more_primitives import at
 from ..operators import Axis, Operand, axes_of, count_along
 from ..primitives import Shape, is_number, kept
@@ -39,6 +41,7 @@ for function in (np.sum, np.mean, np.max, np.amax, np.min, np.amin):
 
 @implements(np.var)
 @composite
+@through_float32
 def var(
     a: Operand,
     axis: Axis = None,
@@ -57,6 +60,7 @@ def var(
 
 @implements(np.std)
 @composite
+@through_float32
 def std(
     a: Operand,
     axis: Axis = None,
@@ -112,10 +116,15 @@ def average(
         order = sorted(range(w.ndim), key=lambda i: axes[i])
         sides = [n if i in axes else 1 for i, n in enumerate(x.shape)]
         w = broadcast_to(w.transpose(order).reshape(sides), x.shape)
+    dtype = np.result_type(x.dtype, w.dtype)
+    if dtype == float16:
+        x, w = x.astype(np.float32), w.astype(np.float32)
     total = w.sum(axis, keepdims)
     if np.any(total == 0):
         raise ZeroDivisionError("average: weights sum to zero, so there is no average")
     mean = (x * w).sum(axis, keepdims) / total
+    if dtype == float16:
+        mean, total = mean.astype(dtype), total.astype(dtype)
     return (mean, total) if returned else mean
 
 
