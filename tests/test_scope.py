@@ -6,6 +6,7 @@ import functools
 import gc
 import hashlib
 import inspect
+import itertools
 import os
 import subprocess
 import sys
@@ -522,3 +523,84 @@ def test_four_threads_train_four_models_to_the_same_bits_as_one_after_the_other(
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(trained, range(4))) == alone
     assert len({str(bits) for bits in alone}) == 4
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------------
+
+
+def interrupted(run):
+    """Interrupt run() at each point where the interpreter looks for Ctrl-C.
+
+    These are the beginning of a function, and the end of a call of one that is written in C.  Gives
+    the names of those functions of the package where that left another scope than `program`.
+    """
+    package = os.path.dirname(tinygrad_reg.__file__)
+    left_behind = []
+    for point in itertools.count(1):
+        passed = []
+
+        def interrupt(frame, event, argument, point=point, passed=passed):
+            if event in ("call", "c_return") and frame.f_code.co_filename.startswith(package):
+                passed.append(frame.f_code.co_name)
+                if len(passed) == point:
+                    raise KeyboardInterrupt
+
+        sys.setprofile(interrupt)
+        try:
+            run()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        if len(passed) < point:
+            break
+        if current.get() is not program:
+            left_behind.append(passed[point - 1])
+            current.set(program)
+    return left_behind
+
+
+def with_blocks():
+    with no_grad(), scope("inside"):
+        X * 2
+    with scope("after"):
+        X * 2
+
+
+@composite
+def compute():
+    with_blocks()
+    return X * 2
+
+
+@no_grad()
+def generate():
+    yield X * 2
+    yield X * 2
+
+
+def train():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    optimizer = optim.SGD(model.parameters())
+    model(np.ones((1, 2), np.float32)).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        compute,
+        no_grad()(with_blocks),
+        lambda: nn.ReLU()(X),
+        lambda: list(generate()),
+        lambda: (X * X).sum().backward(create_graph=True),
+        train,
+    ],
+    ids=["composite", "no_grad", "module", "generator", "create_graph", "train"],
+)
+def test_ctrl_c_leaves_no_scope_behind(run):
+    assert interrupted(run) == []
+
+
+def test_ctrl_c_leaves_a_block_behind_only_as_its_exit_begins():
+    assert set(interrupted(with_blocks)) == {"__exit__"}

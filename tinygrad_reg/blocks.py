@@ -12,29 +12,42 @@ of its own.
 
 To leave a block is to go back to the scope around it, and so to leave all blocks inside it, too.
 Generators that have finished leave nothing behind, in whichever order they finish.
+
+Ctrl-C can come between any two steps of the interpreter.  A decorated function and a call of a
+module are left all the same: `enter` is a single step, and tells what it replaced.  A `with` block
+is not left if Ctrl-C comes in the instant in which Python calls its `__exit__`; whatever is around
+it then leaves it, too.  A program that catches KeyboardInterrupt and goes on does best to compute
+inside a function that is decorated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from .errors import name_of
 from .generators import in_pieces, runs_in_pieces
-from .scope import Observer, Scope, current, enter, here, joined, program, undo
+from .scope import Observer, Scope, current, enter, here, joined, program
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def leave(scope: Scope) -> None:
-    """Go back to the scope around this one, unless that has happened already.
+def stay(left: Scope, found: Any) -> None:
+    """Undo leaving a scope if that had happened already.
 
     It has if a block around it ended meanwhile, the block of a generator.
+
+    Parameters
+    ----------
+    left
+        The scope that was left.
+    found
+        What was current before: `enter(outside).old_value`.
     """
-    if scope in here().outward:
-        enter(scope.parent or program)
+    if isinstance(found, Scope) and left not in found.outward:
+        enter(found)
 
 
 class Block:
@@ -73,25 +86,52 @@ class Block:
             scope.observers = joined(scope.observers, [self.observer])
         return scope
 
-    def __enter__(self) -> None:
-        enter(self.entry())
-
-    def __exit__(self, *_: object) -> None:
+    def outside(self) -> Scope:
+        """The scope around the innermost entry of this block; the current one if there is none."""
         for scope in here().outward:
             if scope.block is self:
-                enter(scope.parent or program)
-                break
+                return scope.parent or program
+        return here()
+
+    def __enter__(self) -> None:
+        outside = here()
+        try:
+            enter(self.entry())
+        except BaseException:  # Ctrl-C, after which `with` does not call __exit__
+            enter(outside)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        outside = None
+        try:
+            outside = self.outside()
+            enter(outside)
+        except BaseException:  # Ctrl-C
+            enter(outside or self.outside())
+            raise
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        if runs_in_pieces(function):
-            return in_pieces(function, current, self.entry)
+        return scoped_by(function, self.entry)
 
-        @wraps(function)
-        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self:
-                return function(*args, **kwargs)
 
-        return inside
+def scoped_by(function: Callable[P, R], entry: Callable[[], Scope]) -> Callable[P, R]:
+    """Decorate a function, so that its body runs in a scope of its own, which `entry()` makes."""
+    if runs_in_pieces(function):
+        return in_pieces(function, current, entry)
+
+    @wraps(function)
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
+        outside = here()
+        inside = entry()
+        try:
+            enter(inside)
+            return function(*args, **kwargs)
+        finally:
+            found = enter(outside).old_value
+            if found is not inside:
+                stay(inside, found)
+
+    return scoped
 
 
 def scope(name: str) -> Block:
@@ -171,19 +211,4 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
     if not callable(function):
         raise TypeError(f"composite: this decorates functions, not {type(function).__name__}")
     name = name_of(function)
-    if runs_in_pieces(function):
-        return Block(name)(function)
-
-    @wraps(function)
-    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as a `Block`, in fewer steps
-        inside = Scope(name, here())
-        token = enter(inside)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if here() is inside:
-                undo(token)
-            else:
-                leave(inside)
-
-    return scoped
+    return scoped_by(function, lambda: Scope(name, here()))

@@ -62,18 +62,11 @@ def in_pieces(
 
 
 class Piece(Generic[T]):
-    """A `with` block for each piece: the variable has the value that the piece before has left."""
+    """The variable, and the value that the piece before has left."""
 
     def __init__(self, variable: ContextVar[T], value: T) -> None:
         self.variable = variable
         self.value = value
-
-    def __enter__(self) -> None:
-        self.outside = self.variable.set(self.value)
-
-    def __exit__(self, *_: object) -> None:
-        self.value = self.variable.get()
-        self.variable.reset(self.outside)
 
 
 @types.coroutine
@@ -82,8 +75,12 @@ def run(body: Any, piece: Piece[Any]) -> Generator[Any, Any, Any]:
     resume: Any = partial(body.send, None)
     try:
         while True:
-            with piece:
+            outside = piece.variable.get()
+            try:
+                piece.variable.set(piece.value)
                 item = resume()
+            finally:  # in one step, which Ctrl-C cannot split
+                piece.value = piece.variable.set(outside).old_value
             resume = None  # it may hold an error, whose traceback holds this frame
             try:
                 resume = partial(body.send, (yield item))

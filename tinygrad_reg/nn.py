@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from . import functional as F
 from . import init
-from .blocks import leave
+from .blocks import stay
 from .checks import check_bool, check_dtype, new_array
 from .errors import rephrased, shown
 from .graph import Node
 from .operators import Operand
 from .primitives import Array
 from .random import generator
-from .scope import Scope, enter, here, undo
+from .scope import Scope, enter, here
 from .settings import check_callable, check_choice, check_float, check_int
 from .tensor import Tensor, as_tensor
 
@@ -85,15 +85,15 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        inside = Scope(type(self).__name__, here(), self.training)
-        token = enter(inside)
-        try:
+        outside = here()
+        inside = Scope(type(self).__name__, outside, self.training)
+        try:  # as in `blocks.scoped_by`
+            enter(inside)
             return self.forward(*args, **kwargs)
         finally:
-            if here() is inside:
-                undo(token)
-            else:
-                leave(inside)
+            found = enter(outside).old_value
+            if found is not inside:
+                stay(inside, found)
 
     # --- What is inside --------------------------------------------------------------------------
 

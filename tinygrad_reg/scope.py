@@ -17,8 +17,7 @@ The current scope is a context variable, so each thread and each asyncio task ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -78,19 +77,21 @@ class Scope:
 program = Scope(None, None)
 current: ContextVar[Scope] = ContextVar("current", default=program)
 here = current.get  # the current scope
-enter = current.set  # makes a scope the current one, and gives a token
-undo = current.reset  # undo(token): makes the scope before the current one again
+enter = current.set  # makes a scope the current one; `.old_value` of the result is the one before
 
 
-@contextmanager
-def entered(scope: Scope) -> Iterator[None]:
+class entered:  # noqa: N801 - as those of contextlib
     """Make a scope the current one in a `with` block."""
-    outside = here()
-    enter(scope)
-    try:
-        yield
-    finally:
-        enter(outside)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def __enter__(self) -> None:
+        self.outside = here()
+        enter(self.scope)
+
+    def __exit__(self, *_: object) -> None:
+        enter(self.outside)
 
 
 class Observer:
