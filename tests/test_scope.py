@@ -21,9 +21,10 @@ import numpy as np
 import pytest
 
 import tinygrad_reg
-from tinygrad_reg import Tensor, composite, nn, no_grad, optim, scope
+from tinygrad_reg import Tensor, composite, memory, nn, no_grad, optim, save_memory, scope
 from tinygrad_reg import functional as F
-from tinygrad_reg.scope import current, program
+from tinygrad_reg.blocks import observing
+from tinygrad_reg.scope import Observer, current, program
 
 X = Tensor([1.0, 2.0], requires_grad=True)
 
@@ -523,6 +524,61 @@ def test_four_threads_train_four_models_to_the_same_bits_as_one_after_the_other(
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(trained, range(4))) == alone
     assert len({str(bits) for bits in alone}) == 4
+
+
+@pytest.fixture
+def hasty_threads():
+    """Threads that take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.usefixtures("hasty_threads")
+def test_gradients_from_four_threads_all_arrive_in_the_leaf_they_share(recorded):
+    shared, times = Tensor([0.0, 0.0], requires_grad=True), 100 if recorded else 1000
+
+    def bring(_):
+        for _ in range(times):
+            (shared * 1.0).sum().backward(create_graph=recorded)
+            assert shared.grad is not None  # to look at it takes none away, either
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(bring, range(4)))
+    np.testing.assert_array_equal(shared.grad.data, [4 * times] * 2)
+
+
+def test_another_thread_may_empty_the_cache_of_what_rules_read_at_any_moment(monkeypatch):
+    class Emptied(dict):
+        def __setitem__(self, key, value):
+            super().__setitem__(key, value)
+            self.clear()
+
+    monkeypatch.setattr(memory, "known", Emptied())
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with save_memory():
+        loss = (x * x).sum()
+    loss.backward()
+    assert x.grad.data.tolist() == [2, 4]
+
+
+def test_an_observer_of_a_backward_pass_may_start_another():
+    class Nested(Observer):
+        def summed(self, node, g):
+            if node is X.node:
+                (other * 2.0).backward()
+
+    leaf, other = Tensor(1.0, requires_grad=True), Tensor(1.0, requires_grad=True)
+    leaf.grad = 1.0
+    X.grad = None
+    with observing(Nested()):
+        (X.sum() * leaf).backward()
+        (X.sum() * leaf).backward()
+    assert other.grad.item() == 6
+    assert leaf.grad.item() == 7
+    X.grad = None
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------

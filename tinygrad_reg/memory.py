@@ -102,11 +102,12 @@ def arrays_read(node: Node) -> frozenset[int]:
     details = [(key, spelled(value)) for key, value in node.metadata.items()]
     rules = [(getattr(rule, "func", rule), getattr(rule, "args", ())) for _, rule in node.edges]
     key = tuple(rules), tuple(kinds), tuple(details)
-    if key not in known:
+    read = known.get(key)
+    if read is None:
         if len(known) >= MOST_KNOWN:
             known.clear()
-        known[key] = frozenset().union(*(read_by(rule, node) for _, rule in node.edges))
-    return known[key]
+        read = known[key] = frozenset().union(*(read_by(rule, node) for _, rule in node.edges))
+    return read
 
 
 def read_by(rule: Rule, node: Node) -> frozenset[int]:

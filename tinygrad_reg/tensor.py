@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from .graph import Node, new_node, sweep, tell
 from .operators import Operand
 from .primitives import Array, table
 from .protocols import Protocols
-from .scope import Scope, enter, entered, here, program
+from .scope import Scope, enter, here, program
 
 SCALARS = (int, float, np.integer, np.floating, np.bool_)
 new = object.__new__
+accumulating = RLock()  # several threads may bring gradients to one leaf
 
 
 def apply(function: Callable[..., Array], *inputs: Operand, **metadata: Any) -> Tensor:
@@ -132,9 +134,10 @@ class Tensor(Protocols["Tensor"]):
     @property
     def grad(self) -> Tensor | None:
         """What `backward` has left here, None at first.  Assign None, or a gradient."""
-        if not (self.node.grad is None or isinstance(self.node.grad, Tensor)):
-            self.node.grad = constant(self.node.grad)
-        grad: Tensor | None = self.node.grad
+        with accumulating:
+            if not (self.node.grad is None or isinstance(self.node.grad, Tensor)):
+                self.node.grad = constant(self.node.grad)
+            grad: Tensor | None = self.node.grad
         return grad
 
     @grad.setter
@@ -168,19 +171,21 @@ class Tensor(Protocols["Tensor"]):
 
         Notes
         -----
-        After an error no `.grad` has changed.
+        After an error no `.grad` has changed.  Threads may call this at once, also for graphs that
+        share leaves: each gradient arrives, in whichever order.
         """
         if not self.requires_grad:
             raise RuntimeError(f"backward: {errors.NO_GRADIENT}")
         arriving = self._arriving(gradient)
         recorder = Recorder() if check_bool("backward: create_graph", create_graph) else None
         found = gradients(self, arriving, recorder=recorder)
-        for leaf, g in found.items():
-            if leaf.grad is not None:  # an array, or a tensor, which may have a graph itself
-                found[leaf] = (recorder or Recorder()).add(leaf, leaf.grad, g)
-                tell(here().observers, "summed", leaf, found[leaf])
-        for leaf, g in found.items():  # only now, so that after an error no `.grad` has changed
-            leaf.grad = g
+        with accumulating:
+            for leaf, g in found.items():
+                if leaf.grad is not None:  # an array, or a tensor, which may have a graph itself
+                    found[leaf] = (recorder or Recorder()).add(leaf, leaf.grad, g)
+                    tell(here().observers, "summed", leaf, found[leaf])
+            for leaf, g in found.items():  # only now, so that after an error no `.grad` has changed
+                leaf.grad = g
 
     def _arriving(self, gradient: Operand | None) -> Tensor:
         """The gradient that arrives at this tensor, checked."""
@@ -256,8 +261,12 @@ class Recorder:
 
     def add(self, node: Node, total: Tensor, part: Tensor) -> Tensor:
         """Add to the gradient of a node, in its own scope and not in that of its last user."""
-        with entered(self.scope(node)):
+        outside = here()
+        try:
+            enter(self.scope(node))
             return total + part
+        finally:
+            enter(outside)
 
     def scope(self, node: Node) -> Scope:
         """The scope for all that is done with the gradient of a node; for a leaf it has no name."""
