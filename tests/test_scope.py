@@ -635,11 +635,14 @@ def generate():
     yield X * 2
 
 
+MODEL = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+OPTIMIZER = optim.SGD(MODEL.parameters())
+
+
 def train():
-    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
-    optimizer = optim.SGD(model.parameters())
-    model(np.ones((1, 2), np.float32)).sum().backward()
-    optimizer.step()
+    OPTIMIZER.zero_grad()
+    MODEL(np.ones((1, 2), np.float32)).sum().backward()
+    OPTIMIZER.step()
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class Optimizer(Stateful):
                 raise TypeError(
                     f"optimizer: can train only tensors made with requires_grad=True, not {p!r}"
                 )
-        self.parameters = list(dict.fromkeys(parameters))  # each once
+        self.parameters = list({p.node: p for p in parameters}.values())  # each once
         self.lr = at_least_zero("lr", lr)
         self.weight_decay = at_least_zero("weight_decay", weight_decay)
 
