@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_reg import Tensor, optim
+from tinygrad_reg import Tensor, nn, optim
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),
@@ -127,6 +127,104 @@ def test_a_value_seen_before_a_step_is_not_changed_by_it():
         (p**2).sum().backward()
         optimizer.step()
     np.testing.assert_array_equal(before, [1, 2])
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_a_model_made_wider_later_keeps_what_the_old_type_cannot_hold(name, settings):
+    p = Tensor(np.float32([1, 2]), requires_grad=True)
+    optimizer = getattr(optim, name)([p], **settings | {"lr": 1e-12})
+    p.replace(np.array([1 + 1e-10, 2 + 1e-10]))
+    p.sum().backward()
+    optimizer.step()
+    assert p.dtype == np.float64
+    np.testing.assert_allclose(p.data, [1 + 1e-10, 2 + 1e-10], rtol=1e-11)
+
+
+def test_a_frozen_parameter_stays_as_it_is_though_it_has_a_gradient():
+    p, q = Tensor([1.0], requires_grad=True), Tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p, q], lr=1.0)
+    (p * q).sum().backward()
+    p.requires_grad = False
+    optimizer.step()
+    assert (p.item(), q.item()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind", "message"),
+    [
+        (Tensor([1.0, 2.0], requires_grad=True), TypeError, r"Tensor of shape \(2,\); write \[p\]"),
+        ({"w": Tensor(1.0, requires_grad=True)}, TypeError, r"dict; write list\(d.values\(\)\)"),
+        (nn.Linear(2, 2), TypeError, r"Linear; write model.parameters\(\)"),
+        (nn.Sequential(nn.ReLU()), TypeError, r"Sequential; write model.parameters\(\)"),
+        (iter(()), ValueError, "there are no parameters to train"),
+        ([{"params": [Tensor(1.0, requires_grad=True)]}], TypeError, "can train only tensors"),
+    ],
+)
+def test_parameters_come_in_a_list(parameters, kind, message):
+    with pytest.raises(kind, match=f"^optimizer: .*{message}"):
+        optim.SGD(parameters, lr=0.1)
+
+
+class Custom(optim.SGD):
+    """Subtracts what a function makes of p and g."""
+
+    def __init__(self, parameters, f):
+        super().__init__(parameters, lr=1.0)
+        self.f = f
+
+    def update(self, i, p, g):
+        return self.f(p, g)
+
+
+def stepped_by(f, start):
+    p = Tensor(start, requires_grad=True)
+    optimizer = Custom([p], f)
+    (p * 2.0).sum().backward()
+    optimizer.step()
+    return p
+
+
+@pytest.mark.parametrize("start", [[1.0, 3.0], 1.0, [[1.0, 3.0]]])
+@pytest.mark.parametrize(
+    "f", [lambda p, g: g, lambda p, g: g[...], lambda p, g: Tensor(g), lambda p, g: 2]
+)
+def test_an_update_may_be_the_gradient_itself_which_stays_as_it_is(f, start):
+    p = stepped_by(f, start)
+    np.testing.assert_array_equal(p.data, np.array(start) - 2)
+    np.testing.assert_array_equal(p.grad.data, np.full(np.shape(start), 2.0))
+
+
+def test_an_update_may_be_what_the_optimizer_keeps():
+    kept = np.array([0.5, 0.25])
+    assert stepped_by(lambda p, g: kept, [1.0, 1.0]).data.tolist() == [0.5, 0.75]
+    assert kept.tolist() == [0.5, 0.25]
+
+
+def spoil(array):
+    array *= 0.5
+    return array
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda p, g: spoil(g), "read-only"),
+        (lambda p, g: spoil(p), "read-only"),
+        (lambda p, g: None, "optimizer: what update returned: .*NoneType"),
+        (
+            lambda p, g: g[:, None],
+            r"update returned shape \(2, 1\) for a parameter of shape \(2,\)",
+        ),
+        (lambda p, g: np.ones(3), "optimizer: what update returned: .*broadcast"),
+    ],
+)
+def test_an_update_that_makes_no_sense_changes_nothing(f, message):
+    p = Tensor([1.0, 2.0], requires_grad=True)
+    (p * 2.0).sum().backward()
+    with pytest.raises((TypeError, ValueError), match=message):
+        Custom([p], f).step()
+    assert p.data.tolist() == [1, 2]
+    assert p.grad.data.tolist() == [2, 2]
 
 
 # --- States --------------------------------------------------------------------------------------

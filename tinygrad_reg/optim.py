@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from math import cos, pi, sqrt
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy import float16
 
+from .attributes import bare, read_only
 from .checks import check_bool
-from .errors import shown
+from .errors import NUMPY_ERRORS, rephrased, shape_of, shown
 from .settings import check_float, check_int, check_list
 from .tensor import Tensor
 
@@ -50,8 +51,8 @@ class Stateful:
 class Optimizer(Stateful):
     """Base class of the optimizers: `step()` replaces the data of each parameter.
 
-    A parameter whose `.grad` is None stays as it is, and so does its state.  A subclass defines
-    `update`.
+    A parameter whose `.grad` is None stays as it is, and so does its state; one that is frozen
+    (`requires_grad = False`) does, too.  A subclass defines `update`.
 
     For parameters of float16, steps and state are computed in float32, and the new parameters are
     rounded.  A step of less than a thousandth of a parameter may get lost in that: keep parameters
@@ -65,11 +66,18 @@ class Optimizer(Stateful):
         Learning rate, 0 or more.  It may be changed at any time: `optimizer.lr = 0.01`.
     weight_decay
         The strength of an L2 penalty on all parameters, 0 or more.
+
+    Notes
+    -----
+    The tensors are those that were there when it was made: where the model gets a new parameter
+    later, in the place of another or besides them, make a new optimizer.  Its state has the type
+    that the parameters had, so make it after `model.astype`.
     """
 
     outside = "parameters"
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+        check_not_single(parameters)
         parameters = check_list("optimizer", "parameters to train", parameters)
         for p in parameters:
             if not (isinstance(p, Tensor) and p.requires_grad and p.is_leaf):
@@ -86,22 +94,39 @@ class Optimizer(Stateful):
             p.node.grad = None
 
     def step(self) -> None:
-        """Take one step with the gradients now in `.grad`."""
+        """Take one step with the gradients now in `.grad`.
+
+        After an error in it, or Ctrl-C, some parameters have taken the step and others have not: go
+        on from a checkpoint.
+        """
+        is_new = getattr(self.update, "__func__", None) in give_new_arrays
         for i, p in enumerate(self.parameters):
             g = p.node.grad
-            if g is not None:
+            if g is not None and p.node.requires_grad:
                 array, g = p._array, g._array if isinstance(g, Tensor) else g
                 dtype = array.dtype
                 if dtype.type is float16:  # where g² and eps would be 0
                     array, g = array.astype(np.float32), g.astype(np.float32)
+                if not is_new:
+                    array, g = read_only(array), read_only(g)
                 update = self.update(i, array, g)
-                # Where it can, the memory of the update serves for the result.
-                new = np.subtract(array, update, update) if array.ndim else array - update
+                if is_new and array.ndim and update.dtype is array.dtype:
+                    new = np.subtract(array, update, update)  # its memory serves for the result
+                else:
+                    new = difference(array, update)
                 p.replace(new if new.dtype is dtype else new.astype(dtype))
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The array to subtract from p, which is that of parameter i, if its gradient is g."""
-        raise NotImplementedError
+        """The array to subtract from p, which is that of parameter i, if its gradient is g.
+
+        Parameters
+        ----------
+        i
+            The number of the parameter, for what is kept from step to step.
+        p, g
+            Its array and its gradient; both are read-only.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update")
 
     def decayed(self, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """g + weight_decay · p, in a single new array."""
@@ -256,6 +281,10 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
 
+# These return neither g nor what they keep for the next step, so `step` may write into it.
+give_new_arrays = {SGD.update, Adam.update}
+
+
 class Schedule(Stateful):
     """Base class of the schedules: they set a learning rate by the number of the epoch.
 
@@ -357,6 +386,35 @@ class StepLR(Schedule):
 
 
 # --- Checks --------------------------------------------------------------------------------------
+
+
+def check_not_single(parameters: Any) -> None:
+    """A list of parameters, and not something else whose elements are not the parameters."""
+    if isinstance(parameters, Tensor):
+        remedy = "write [p]"
+    elif isinstance(parameters, Mapping):
+        remedy = "write list(d.values())"
+    elif hasattr(parameters, "parameters"):
+        remedy = "write model.parameters()"
+    else:
+        return
+    raise TypeError(
+        f"optimizer: parameters to train must come in a list, not as {shown(parameters)}; {remedy}"
+    )
+
+
+def difference(array: Any, update: Any) -> Any:
+    """array - update, if it has the shape of the array."""
+    try:
+        new = array - bare(update)
+    except NUMPY_ERRORS as error:
+        raise rephrased(error, "optimizer: what update returned") from error
+    if shape_of(new) != array.shape:
+        raise ValueError(
+            f"optimizer: update returned shape {shape_of(update)} for a parameter of shape "
+            f"{array.shape}; it must be the same"
+        )
+    return new
 
 
 def at_least_zero(name: str, value: float) -> float:
