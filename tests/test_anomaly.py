@@ -1,7 +1,11 @@
 """`detect_anomaly`: the first NaN or infinity, with operation, scope and line; and what to expect
 of dangerous inputs without it."""
 
+import asyncio
+import gc
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +200,37 @@ def value_and_slope(f, x):
 )
 def test_dangerous_inputs_have_the_documented_outcome(f, x, value, slope):
     np.testing.assert_allclose(value_and_slope(f, x), (value, slope), rtol=1e-12)
+
+
+def test_a_generator_that_ends_in_another_thread_changes_nothing_there():
+    def items():
+        with detect_anomaly():
+            yield 1
+
+    def use():
+        left = items()
+        next(left)
+        with ThreadPoolExecutor(1) as pool, np.errstate(over="raise"):
+            return pool.submit(lambda: (list(left), np.geterr()["over"])).result()
+
+    assert copy_context().run(use) == ([], "warn")
+
+
+def test_an_asynchronous_generator_may_be_left_by_a_break():
+    async def items():
+        with detect_anomaly():
+            yield 1
+
+    async def use():
+        failures = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context))
+        async for _ in items():
+            break
+        gc.collect()
+        await asyncio.sleep(0)
+        await loop.shutdown_asyncgens()
+        gc.collect()
+        return failures
+
+    assert asyncio.run(use()) == []

@@ -90,7 +90,11 @@ class Attributes:
         return self._array.dtype
 
     def item(self) -> Any:
-        """The only element, as a Python number."""
+        """The only element, as a Python number.
+
+        In a training loop write `losses.append(loss.item())`: a list of tensors would keep the
+        graphs of all steps.
+        """
         if self._array.size != 1:
             raise ValueError(f"item: the tensor has {self.size} elements, shape {self.shape}")
         return self._array.item()

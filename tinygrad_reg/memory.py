@@ -10,7 +10,6 @@ result is freed when nothing in the program refers to it, while its node stays i
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,8 @@ saver = MemorySaver()
 
 def is_slim(node: Node) -> bool:
     """Tell whether a node keeps no more than one reverse sweep reads."""
-    return node.function is not None and node.scope.observers == (saver,)
+    observers = node.scope.observers
+    return node.function is not None and len(observers) == 1 and observers[0] is saver
 
 
 def refusal(node: Node) -> RuntimeError:
@@ -128,19 +128,16 @@ def read_by(rule: Rule, node: Node) -> frozenset[int]:
 
 # --- Placeholders --------------------------------------------------------------------------------
 
+NANS = {np.dtype(kind): np.full((), np.nan, kind) for kind in (np.float16, np.float32, np.float64)}
+
 
 def placeholder(array: Array) -> Array:
     """An array of the same shape and type in no memory: one NaN, with strides of zero."""
-    if type(array) is not np.ndarray or array.dtype.kind != "f":
+    if type(array) is not np.ndarray or array.dtype not in NANS:
         return array
-    return np.ndarray(array.shape, array.dtype, nan(array.dtype), strides=(0,) * array.ndim)
+    return np.ndarray(array.shape, array.dtype, NANS[array.dtype], strides=(0,) * array.ndim)
 
 
 def is_placeholder(x: Any) -> bool:
     """Tell whether an array has been let go."""
-    return type(x) is np.ndarray and x.dtype.kind == "f" and x.base is nan(x.dtype)
-
-
-@lru_cache(maxsize=8)
-def nan(dtype: Any) -> Array:
-    return np.full((), np.nan, dtype)
+    return type(x) is np.ndarray and x.base is not None and x.base is NANS.get(x.dtype)

@@ -107,6 +107,9 @@ class Tensor(Protocols["Tensor"]):
     NumPy's functions work on tensors and give tensors; comparisons give boolean arrays, `==` too,
     so ask `any(t is x for x in items)` rather than `t in items`.  Tensors hash by identity.
 
+    A result keeps the whole graph behind it in memory: of a loss that is only to be looked at, keep
+    the number, `loss.item()`.
+
     The array never changes once it is in a tensor: `.data` is read-only, and to replace it whole is
     the only way to change it.  That is what makes recorded graphs trustworthy.
 
