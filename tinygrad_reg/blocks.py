@@ -211,4 +211,19 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
     if not callable(function):
         raise TypeError(f"composite: this decorates functions, not {type(function).__name__}")
     name = name_of(function)
-    return scoped_by(function, lambda: Scope(name, here()))
+    if runs_in_pieces(function):
+        return in_pieces(function, current, lambda: Scope(name, here()))
+
+    @wraps(function)
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as in `scoped_by`, in fewer steps
+        outside = here()
+        inside = Scope(name, outside)
+        try:
+            enter(inside)
+            return function(*args, **kwargs)
+        finally:
+            found = enter(outside).old_value
+            if found is not inside:
+                stay(inside, found)
+
+    return scoped

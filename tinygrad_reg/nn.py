@@ -107,16 +107,10 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, unless something would be overlooked from then on."""
-        if name == "training":
-            value = check_bool(f"{type(self).__name__}: training", value)
-        check_name(self, name, value)
-        check_nothing_lost(self, name, value)
-        kept = names_kept(self, name, value)
-        if is_buffer(self, name, vars(self).get(name), listed=True) and is_result(value):
-            value = Tensor(value, name=value.name)  # a buffer remains one if forward updates it
+        old = vars(self).get(name)
+        if type(value) not in PLAIN or type(old) not in PLAIN or hasattr(Module, name):
+            value = checked(self, name, old, value)
         object.__setattr__(self, name, value)
-        if kept != self._kept:
-            object.__setattr__(self, "_kept", kept)
 
     def forward(self, *args: Any) -> Any:
         """Compute the function; a call of the module does this in a scope of its own."""
@@ -414,12 +408,44 @@ def check_name(module: Module, name: str, value: Any) -> None:
         )
 
 
-def check_nothing_lost(module: Module, name: str, value: Any) -> None:
-    """Parameters, buffers and modules are replaced by their like, or taken away by None."""
-    old = vars(module).get(name)
-    if value is None or old is None or name in module._kept:
-        return
+def checked(module: Module, name: str, old: Any, value: Any) -> Any:
+    """The value to set as an attribute; an error if something would be overlooked from then on."""
+    if name == "training":
+        return check_bool(f"{type(module).__name__}: training", value)
+    check_name(module, name, value)
+    kept, running = name in module._kept, in_call(here(), type(module).__name__)
+    if kept and running:
+        return value
     before, after = inside(name, old), inside(name, value)
+    if value is not None and not kept:
+        check_nothing_lost(module, name, old, value, before, after)
+    if running and after and not any(is_saved(module, name, x) for _, x in before):
+        object.__setattr__(module, "_kept", module._kept | {name})
+        return value
+    for _, x in after:
+        if isinstance(x, Tensor):
+            check_trained(module, name, x)
+    if running and is_buffer(module, name, old) and is_result(value):
+        value = Tensor(value, name=value.name)  # so that what forward updates remains a buffer
+    if kept:
+        object.__setattr__(module, "_kept", module._kept - {name})
+    return value
+
+
+def is_saved(module: Module, attribute: str, value: Any) -> bool:
+    """Tell whether what was found in an attribute is a module, a parameter or a buffer."""
+    return isinstance(value, (Module, Parameter)) or is_buffer(module, attribute, value)
+
+
+def check_nothing_lost(
+    module: Module,
+    name: str,
+    old: Any,
+    value: Any,
+    before: list[tuple[str, Any]],
+    after: list[tuple[str, Any]],
+) -> None:
+    """Parameters, buffers and modules are replaced by their like."""
     if is_buffer(module, name, old, listed=True):
         fits = any(isinstance(x, Module) or x.is_leaf for _, x in after)
         what, remedy = "buffer", "a Tensor (of a result, .detach()), or the array to its .data"
@@ -443,18 +469,6 @@ def has_parts(found: list[tuple[str, Any]]) -> bool:
 def empties(old: Any, value: Any) -> bool:
     """Tell whether an empty list, tuple or dictionary takes the place of a full one."""
     return isinstance(value, (list, tuple, dict)) and not value and type(old) is type(value)
-
-
-def names_kept(module: Module, name: str, value: Any) -> frozenset[str]:
-    """The names in `_kept` after an assignment."""
-    found, before = inside(name, value), inside(name, vars(module).get(name))
-    is_new = not has_parts(before) and not any(is_buffer(module, name, x) for _, x in before)
-    if found and (is_new or name in module._kept) and in_call(here(), type(module).__name__):
-        return module._kept | {name}
-    for _, x in found:
-        if isinstance(x, Tensor):
-            check_trained(module, name, x)
-    return module._kept - {name}
 
 
 def check_trained(module: Module, name: str, tensor: Tensor) -> None:
@@ -521,6 +535,11 @@ class Sequential(Module):
     *modules
         In the order in which they are applied.
 
+    Notes
+    -----
+    `model[0]` is the first of them and `model[:2]` a sequence of the first two, with the same
+    parameters; `model[0] = module` replaces one.
+
     Examples
     --------
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -554,10 +573,9 @@ class Sequential(Module):
     def __getitem__(self, i: int | slice) -> Module:
         """The module at i; for a slice, a sequence of the same modules."""
         try:
-            found = self.modules[i]
+            return Sequential(*self.modules[i]) if isinstance(i, slice) else self.modules[i]
         except (TypeError, IndexError, ValueError) as error:
             raise rephrased(error, f"Sequential[{shown(i)}] of {len(self)} modules") from error
-        return Sequential(*found) if isinstance(found, tuple) else found
 
     def __setitem__(self, i: int, module: Module) -> None:
         i = check_int("Sequential: the index", i)

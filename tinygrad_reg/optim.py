@@ -101,20 +101,22 @@ class Optimizer(Stateful):
         """
         is_new = getattr(self.update, "__func__", None) in give_new_arrays
         for i, p in enumerate(self.parameters):
-            g = p.node.grad
-            if g is not None and p.node.requires_grad:
-                array, g = p._array, g._array if isinstance(g, Tensor) else g
-                dtype = array.dtype
-                if dtype.type is float16:  # where g² and eps would be 0
-                    array, g = array.astype(np.float32), g.astype(np.float32)
-                if not is_new:
-                    array, g = read_only(array), read_only(g)
-                update = self.update(i, array, g)
-                if is_new and array.ndim and update.dtype is array.dtype:
-                    new = np.subtract(array, update, update)  # its memory serves for the result
-                else:
-                    new = difference(array, update)
-                p.replace(new if new.dtype is dtype else new.astype(dtype))
+            node, array = p.node, p._array
+            g = node.grad
+            if g is None or not node.requires_grad:
+                continue
+            g = g._array if isinstance(g, Tensor) else g
+            dtype = array.dtype
+            if dtype.type is float16:  # where g² and eps would be 0
+                array, g = array.astype(np.float32), g.astype(np.float32)
+            if not is_new:
+                array, g = read_only(array), read_only(g)
+            update = self.update(i, array, g)
+            if is_new and array.ndim and update.dtype is array.dtype:
+                new = np.subtract(array, update, update)  # its memory serves for the result
+            else:
+                new = difference(array, update)
+            p.replace(new if new.dtype is dtype else new.astype(dtype))
 
     def update(self, i: int, p: npt.NDArray[Any], g: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The array to subtract from p, which is that of parameter i, if its gradient is g.
