@@ -111,27 +111,22 @@ class Block:
             raise
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        return scoped_by(function, self.entry)
+        if runs_in_pieces(function):
+            return in_pieces(function, current, self.entry)
 
+        @wraps(function)
+        def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
+            outside = here()
+            inside = self.entry()
+            try:
+                enter(inside)
+                return function(*args, **kwargs)
+            finally:
+                found = enter(outside).old_value
+                if found is not inside:
+                    stay(inside, found)
 
-def scoped_by(function: Callable[P, R], entry: Callable[[], Scope]) -> Callable[P, R]:
-    """Decorate a function, so that its body runs in a scope of its own, which `entry()` makes."""
-    if runs_in_pieces(function):
-        return in_pieces(function, current, entry)
-
-    @wraps(function)
-    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
-        outside = here()
-        inside = entry()
-        try:
-            enter(inside)
-            return function(*args, **kwargs)
-        finally:
-            found = enter(outside).old_value
-            if found is not inside:
-                stay(inside, found)
-
-    return scoped
+        return scoped
 
 
 def scope(name: str) -> Block:
@@ -212,10 +207,10 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
         raise TypeError(f"composite: this decorates functions, not {type(function).__name__}")
     name = name_of(function)
     if runs_in_pieces(function):
-        return in_pieces(function, current, lambda: Scope(name, here()))
+        return Block(name)(function)
 
     @wraps(function)
-    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as in `scoped_by`, in fewer steps
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as a `Block`, in fewer steps
         outside = here()
         inside = Scope(name, outside)
         try:

@@ -119,7 +119,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outside = here()
         inside = Scope(type(self).__name__, outside, self.training)
-        try:  # as in `blocks.scoped_by`
+        try:  # as in a function decorated by a `Block`
             enter(inside)
             return self.forward(*args, **kwargs)
         finally:
