@@ -32,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def told_of_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tests give data of float64 to models of float32; the warning of it has its own tests."""
+    monkeypatch.setattr("tinygrad_reg.nn.warned_of_float64", True)
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """golden(name, text) asserts that tests/golden/name contains this text."""

@@ -19,7 +19,7 @@ ORDER = [
     # What is built on it.
     "generators", "blocks", "half", "settings", "more_primitives", "arrays.shapes",
     "arrays.choices", "arrays.joining", "arrays.reductions", "arrays.products", "arrays.linalg",
-    "arrays", "gradient", "random", "functional", "init", "nn",
+    "arrays", "gradient", "random", "functional", "init", "module", "nn",
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",

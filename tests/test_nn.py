@@ -1,5 +1,7 @@
 """Modules: what they hold, how they are saved, and in which mode they are."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -299,3 +301,41 @@ def test_composites_put_what_they_compute_in_a_box_of_their_name(name):
         rest = [None, None]
     result = getattr(F, name)(x, *rest)
     assert result.node.scope.path[0].name == name
+
+
+# --- A float64 batch and a float32 model ---------------------------------------------------------
+
+
+@pytest.fixture
+def untold(monkeypatch):
+    """Nobody has been warned yet."""
+    monkeypatch.setattr(nn, "warned_of_float64", False)
+
+
+@pytest.mark.usefixtures("untold")
+@pytest.mark.parametrize(
+    "layer",
+    [lambda: nn.Linear(3, 2), lambda: nn.DropConnectLinear(3, 2), lambda: nn.BatchNorm1d(3),
+     lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 2))],
+)  # fmt: skip
+@pytest.mark.parametrize("wrap", [np.asarray, Tensor])
+def test_data_of_float64_for_a_model_of_float32_are_warned_of_once(layer, wrap):
+    model, x = layer(), wrap(np.random.default_rng(0).normal(size=(4, 3)))
+    with pytest.warns(UserWarning, match=r"float64 batch.*x\.astype\(np\.float32\)"):
+        model(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(x)
+        layer()(x)
+
+
+@pytest.mark.usefixtures("untold")
+def test_what_fits_is_not_warned_of():
+    x = np.ones((4, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nn.Linear(3, 2)(x.astype(np.float32))
+        nn.Linear(3, 2)(x.astype(np.float16))
+        nn.Linear(3, 2)(np.ones((4, 3), int).astype(np.float32))
+        nn.Linear(3, 2, dtype=np.float64)(x)
+        nn.Linear(3, 2, dtype=np.float64)(x.astype(np.float32))

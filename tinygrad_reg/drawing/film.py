@@ -7,7 +7,7 @@ from os import PathLike
 
 from ..errors import shown
 from ..files import write as write_file
-from ..nn import Module
+from ..module import Module
 from ..settings import check_int
 from ..tensor import Tensor
 from .dot import Look

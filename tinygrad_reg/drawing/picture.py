@@ -15,7 +15,7 @@ from ..errors import NO_GRADIENT, StaleValueError, shown
 from ..files import write as write_file
 from ..graph import Node as GraphNode
 from ..graph import sweep
-from ..nn import Module
+from ..module import Module
 from ..scope import entered, here
 from ..settings import check_callable, check_choice, check_int
 from ..tensor import Recorder, Tensor

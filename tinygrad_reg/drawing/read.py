@@ -17,7 +17,7 @@ from ..attributes import bare
 from ..errors import name_of
 from ..graph import Node as GraphNode
 from ..memory import is_slim, refusal
-from ..nn import Parameter
+from ..module import Parameter
 from ..scope import Scope, program
 from ..symbols import spelled
 from .boxes import box_of, home, innermost_named, merged, pair_up
