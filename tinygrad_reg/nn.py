@@ -148,8 +148,7 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(shape[1], dtype), name="bias") if bias else None
 
     def forward(self, x: Operand) -> Tensor:
-        warn_of_float64(x, self.weight)
-        return F.linear(x, self.weight, self.bias)
+        return told_of_float64(F.linear(x, self.weight, self.bias), self.weight)
 
     def settings(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
@@ -186,9 +185,8 @@ class DropConnectLinear(Linear):
         super().__init__(in_features, out_features, bias, init=init, rng=rng, dtype=dtype)
 
     def forward(self, x: Operand) -> Tensor:
-        warn_of_float64(x, self.weight)
         weight = F.dropconnect(self.weight, self.p, self.training, self.rng)
-        return F.linear(x, weight, self.bias)
+        return told_of_float64(F.linear(x, weight, self.bias), weight)
 
     def settings(self) -> str:
         return f"{self.in_features}, {self.out_features}, p={self.p}, bias={self.bias is not None}"
@@ -239,8 +237,7 @@ class BatchNorm1d(Module):
         self.running_var = Tensor(zeros + 1, name="running_var")
 
     def forward(self, x: Operand) -> Tensor:
-        warn_of_float64(x, self.running_mean)
-        return F.batch_norm(
+        y = F.batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -250,6 +247,7 @@ class BatchNorm1d(Module):
             self.momentum,
             self.eps,
         )
+        return told_of_float64(y, self.running_mean)
 
     def settings(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
@@ -313,13 +311,12 @@ class Sigmoid(Module):
 warned_of_float64 = False
 
 
-def warn_of_float64(x: Operand, own: Tensor) -> None:
-    """Warn, once in a program, that data of float64 meets a model of float32."""
+def told_of_float64(result: Tensor, own: Tensor) -> Tensor:
+    """The result of a layer, with one warning in a program if data of float64 has widened it."""
     global warned_of_float64
-    dtype = own._array.dtype
-    if warned_of_float64 or getattr(x, "dtype", dtype) is dtype or dtype.type is not np.float32:
-        return
-    if as_tensor(x).dtype == np.float64:
+    if result._array.dtype is own._array.dtype or warned_of_float64:
+        return result
+    if (result.dtype, own.dtype) == (np.float64, np.float32):
         warned_of_float64 = True
         warnings.warn(
             "a float64 batch meets a float32 model, so all that follows is computed in float64, "
@@ -327,3 +324,4 @@ def warn_of_float64(x: Operand, own: Tensor) -> None:
             "model.astype(np.float64)",
             stacklevel=6,
         )
+    return result
