@@ -388,7 +388,7 @@ def enter(
             tuple(np.asarray(kind(rng, shape, whole)) for kind, shape in zip(one_each, shapes)),
             not (kinks and whole),
             partial(function, **keywords),
-            partial(twin, **keywords),
+            twin and partial(twin, **keywords),
         )
 
     put(name, entries())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import catalogue_numpy  # noqa: F401  # enters NumPy's functions in the catalogue
 import pytest
 
 from tinygrad_reg.primitives import broadcasting, table

@@ -62,14 +62,42 @@ def nonzero(x: Array, *before: Array) -> Any:
     return np.all(abs(x) > 0.2)
 
 
+def inside(x: Array) -> Any:
+    return np.all(abs(x) < 0.95)
+
+
+def above_one(x: Array) -> Any:
+    return np.all(x > 1.2)
+
+
+def away_from_origin(y: Array, x: Array) -> Any:
+    """Nowhere are x and y both close to 0."""
+    return fits(y, x) and np.all(abs(x) + abs(y) > 0.2)
+
+
+def fits(y: Array, x: Array) -> bool:
+    """The shapes broadcast."""
+    return all(n == m or 1 in (n, m) for n, m in zip(x.shape[::-1], y.shape[::-1]))
+
+
+def divisor(y: Array, x: Array) -> Any:
+    """Not close to 0, and no element of x close to a multiple of y."""
+    if not fits(y, x) or not nonzero(y):
+        return False
+    return np.all(abs(x / y - np.round(x / y)) > 1e-4)
+
+
+def no_multiple_of(n: float) -> Condition:
+    return lambda x: divisor(np.array(n), x)
+
+
 def off(kink: float) -> Condition:
     return lambda x, *before: np.all(abs(x - kink) > 1e-4)
 
 
 def apart(y: Array, x: Array) -> Any:
     """No element of y is close to the element of x that it meets."""
-    axes = zip(x.shape[::-1], y.shape[::-1])
-    return all(n == m or 1 in (n, m) for n, m in axes) and np.all(abs(x - y) > 1e-4)
+    return fits(y, x) and np.all(abs(x - y) > 1e-4)
 
 
 def distinct(x: Array) -> Any:
@@ -94,6 +122,41 @@ def grid(x: Array) -> bool:
 
 def matrix(x: Array) -> bool:
     return x.ndim == 2 and filled(x)
+
+
+def rectangular(x: Array) -> bool:
+    return x.ndim == 2
+
+
+def at_least_matrix(x: Array) -> bool:
+    return x.ndim > 1
+
+
+def vector_or_matrix(x: Array) -> bool:
+    return x.ndim in (1, 2)
+
+
+def rows_unlike(x: Array) -> Any:
+    """Distinct numbers, and axes."""
+    return with_axes(x) and distinct(x)
+
+
+def lengths(x: Array) -> Any:
+    """Rows none of which is close to 0."""
+    return rows(x) and np.all(np.sum(x * x, axis=-1) > 0.04)
+
+
+def spread_out(x: Array) -> Any:
+    """Rows of two elements or more, with a standard deviation."""
+    return rows(x) and x.shape[-1] > 1 and np.all(np.std(x, axis=-1) > 0.1)
+
+
+def same_length(y: Array, x: Array) -> bool:
+    return x.ndim > 0 and y.ndim > 0 and x.shape[-1] == y.shape[-1]
+
+
+def small(y: Array, *before: Array) -> bool:
+    return y.size <= 6
 
 
 def alike(y: Array, x: Array) -> bool:
@@ -143,7 +206,7 @@ def nothing(rng: Any, *operands: Array) -> dict[str, Any]:
     return {}
 
 
-def number(*choices: float) -> Callable[..., dict[str, Any]]:
+def number(*choices: Any) -> Callable[..., dict[str, Any]]:
     return lambda rng, *operands: {"n": choices[rng.integers(len(choices))]}
 
 
@@ -175,6 +238,42 @@ def reduced(rng: Any, x: Array) -> dict[str, Any]:
         some = rng.permutation(x.ndim)[: rng.integers(1, x.ndim + 1)]
         axis = dims = tuple(int(a) - x.ndim * coin(rng) for a in some)
     return {"axis": axis, "dims": dims, "keepdims": coin(rng)}
+
+
+def along(rng: Any, x: Array, *others: Array) -> dict[str, Any]:
+    return {"axis": some_axis(rng, x.ndim)}
+
+
+def cut(rng: Any, x: Array) -> dict[str, Any]:
+    """A part of several along an axis."""
+    n = int(rng.integers(1, 4))
+    return {**along(rng, x), "n": n, "i": int(rng.integers(n))}
+
+
+def shifted(rng: Any, x: Array) -> dict[str, Any]:
+    return {**along(rng, x), "n": int(rng.integers(-4, 5))}
+
+
+def ends(rng: Any, x: Array) -> dict[str, Any]:
+    """How much to put at the ends of the last axis, in NumPy's words and in PyTorch's."""
+    before, after = map(int, rng.integers(0, 3, 2))
+    return {
+        "width": [(0, 0)] * (x.ndim - 1) + [(before, after)],
+        "ends": (before, after),
+        "n": [0, 0.5][rng.integers(2)],
+    }
+
+
+def chosen(rng: Any, x: Array) -> dict[str, Any]:
+    """Indices along an axis."""
+    axis = some_axis(rng, x.ndim)
+    return {"axis": axis, "rows": positions(rng, x.shape[axis], rng.integers(1, 4))}
+
+
+def quantities(rng: Any, x: Array) -> dict[str, Any]:
+    """How often to repeat each element along an axis."""
+    axis = some_axis(rng, x.ndim)
+    return {"axis": axis, "counts": rng.integers(0, 3, x.shape[axis]).tolist()}
 
 
 def reshaped(rng: Any, x: Array) -> dict[str, Any]:
@@ -283,7 +382,42 @@ enter("np.sin({0})", "torch.sin({0})", real)
 enter("np.cos({0})", "torch.cos({0})", real)
 enter("abs({0})", SAME, off(0))
 enter("np.sign({0})", "torch.sign({0})", off(0))
+enter("np.positive({0})", "torch.positive({0})", real)
+enter("{0}.conj()", "{0}.conj().clone()", real)
+enter("np.fabs({0})", "torch.abs({0})", off(0))
+enter("np.reciprocal({0})", "torch.reciprocal({0})", nonzero)
+enter("np.cbrt({0})", "{0} ** (1 / 3)", positive)
+enter("np.expm1({0})", "torch.expm1({0})", real)
+enter("np.exp2({0})", "torch.exp2({0})", real)
+enter("np.log2({0})", "torch.log2({0})", positive)
+enter("np.log10({0})", "torch.log10({0})", positive)
+enter("np.tan({0})", "torch.tan({0})", inside)
+enter("np.arcsin({0})", "torch.arcsin({0})", inside)
+enter("np.arccos({0})", "torch.arccos({0})", inside)
+enter("np.arctan({0})", "torch.arctan({0})", real)
+enter("np.sinh({0})", "torch.sinh({0})", real)
+enter("np.cosh({0})", "torch.cosh({0})", real)
+enter("np.arcsinh({0})", "torch.arcsinh({0})", real)
+enter("np.arccosh({0})", "torch.arccosh({0})", above_one)
+enter("np.arctanh({0})", "torch.arctanh({0})", inside)
+enter("np.degrees({0} / 60)", "torch.rad2deg({0} / 60)", real)
+enter("np.rad2deg({0} / 60)", "torch.rad2deg({0} / 60)", real)
+enter("np.radians({0} * 60)", "torch.deg2rad({0} * 60)", real)
+enter("np.deg2rad({0} * 60)", "torch.deg2rad({0} * 60)", real)
 
+enter("np.hypot({0}, {1})", "torch.hypot({0}, {1})", real, away_from_origin)
+enter("np.arctan2({0}, {1})", "torch.arctan2({0}, {1})", off(0), away_from_origin)
+enter("np.logaddexp({0}, {1})", "torch.logaddexp({0}, {1})", real, real)
+enter("np.logaddexp2({0}, {1})", "torch.logaddexp2({0}, {1})", real, real)
+enter("{0} % {1}", SAME, real, divisor)
+enter("{0} % 0.75", SAME, no_multiple_of(0.75))
+enter("np.fmod({0}, {1})", "torch.fmod({0}, {1})", real, divisor)
+
+enter("np.clip({0}, -0.4, 0.9)", "{0}.clamp(-0.4, 0.9)", lambda x: off(-0.4)(x) and off(0.9)(x))
+enter("{0}.clip(max=0.9)", "{0}.clamp(max=0.9)", off(0.9))
+enter("np.clip({0}, {1}, {1} + 0.5)",  # of one shape, as PyTorch's derivative broadcasts wrongly
+      "torch.clamp({0}, {1}, {1} + 0.5)", real, lambda y, x: alike(y, x) and apart(y, x)
+      and apart(y + 0.5, x))
 enter("np.maximum({0}, {1})", "torch.maximum({0}, {1})", real, apart)
 enter("np.minimum({0}, {1})", "torch.minimum({0}, {1})", real, apart)
 enter("np.maximum({0}, 0.3)", "{0}.clamp(min=0.3)", off(0.3))
@@ -308,6 +442,39 @@ enter("np.mean({0}, axis={axis}, keepdims={keepdims})", "{0}.mean({dims}, {keepd
       filled, draw=reduced)
 enter("np.var({0}, axis={axis}, keepdims={keepdims})",
       "{0}.var({dims}, keepdim={keepdims}, correction=0)", rows, draw=reduced)
+enter("np.std({0}, axis=-1, ddof={n})", "{0}.std(-1, correction={n})", spread_out,
+      draw=number(0, 1))
+enter("np.prod({0}, axis={axis}, keepdims={keepdims})", "{0}.prod({axis}, {keepdims})",
+      with_axes, draw=one_axis)
+enter("np.prod({0})", "{0}.prod()", real)
+enter("np.cumsum({0}, axis={axis})", "{0}.cumsum({axis})", with_axes, draw=along)
+enter("np.cumprod({0}, axis={axis})", "{0}.cumprod({axis})", with_axes, draw=along)
+enter("np.ptp({0}, axis=-1)", "{0}.amax(-1) - {0}.amin(-1)", rows_unlike)
+enter("np.median({0}, axis=-1)", "{0}.quantile(0.5, -1)", rows_unlike)
+enter("np.quantile({0}, [0.3, 0.8], axis={axis}, keepdims={keepdims})",
+      "{0}.quantile(torch.tensor([0.3, 0.8], dtype={0}.dtype), {axis}, {keepdims})",
+      rows_unlike, draw=one_axis)
+enter("np.average({0}, weights={1})", "({0} * {1}).sum() / {1}.sum()", real,
+      lambda w, x: alike(w, x) and positive(w))
+enter("np.diff({0}, axis={axis})", "torch.diff({0}, dim={axis})", with_axes, draw=along)
+enter("np.sort({0}, axis={axis})", "{0}.sort({axis}).values", rows_unlike, draw=along)
+enter("np.linalg.norm({0}, axis=-1)", "torch.linalg.norm({0}, dim=-1)", lengths)
+enter("np.linalg.norm({0}, {n}, axis=-1)", "torch.linalg.norm({0}, {n}, dim=-1)",
+      lambda x: lengths(x) and nonzero(x), draw=number(1, 3))
+
+enter("np.dot({0}, {1})", "{0} @ {1}", vector_or_matrix,
+      lambda y, x: vector_or_matrix(y) and factor(y, x))
+enter("np.inner({0}, {1})", "torch.inner({0}, {1})", with_axes, same_length)
+enter("np.outer({0}, {1})", "torch.outer({0}.flatten(), {1}.flatten())", small, small)
+enter("np.kron({0}, {1})", "torch.kron({0}, {1})", small, small)
+enter("np.tensordot({0}, {1}, axes=([-1], [-1]))", "torch.tensordot({0}, {1}, ([-1], [-1]))",
+      with_axes, same_length)
+enter("np.einsum('...a,...a->...', {0}, {1})", "torch.einsum('...a,...a->...', {0}, {1})",
+      with_axes, same_length)
+enter("np.einsum('ab,cb->ca', {0}, {1})", "torch.einsum('ab,cb->ca', {0}, {1})", rectangular,
+      lambda y, x: rectangular(y) and same_length(y, x))
+enter("np.einsum('ab,ab,a->b', {0}, {1}, {0}[:, 0])",
+      "torch.einsum('ab,ab,a->b', {0}, {1}, {0}[:, 0])", matrix, alike)
 
 enter("{0}.reshape({shape})", SAME, real, draw=reshaped)
 enter("{0}.transpose({axes})", "{0}.permute({axes})", real, draw=permuted)
@@ -340,6 +507,37 @@ enter("np.concatenate([{0}, {1}, {0}], axis={axis})", "torch.cat([{0}, {1}, {0}]
       with_axes, joinable, draw=joined)
 enter("np.stack([{0}, {1}], axis={axis})", "torch.stack([{0}, {1}], {axis})",
       real, alike, draw=new_axis)
+enter("np.take({0}, {rows}, axis={axis})", "{0}.index_select({axis}, torch.tensor({rows}))",
+      rows, draw=chosen)
+enter("np.repeat({0}, {counts}, axis={axis})",
+      "{0}.repeat_interleave(torch.tensor({counts}, dtype=int), {axis})", rows, draw=quantities)
+enter("np.tile({0}, {n})", "{0}.tile({n})", small, draw=number((2,), (2, 1), (1, 3)))
+enter("np.roll({0}, {n}, axis={axis})", "{0}.roll({n}, {axis})", with_axes, draw=shifted)
+enter("np.flip({0}, axis={axis})", "{0}.flip({axis})", with_axes, draw=along)
+enter("np.moveaxis({0}, {i}, {j})", "{0}.movedim({i}, {j})", with_axes, draw=two_axes)
+enter("np.array_split({0}, {n}, axis={axis})[{i}]", "{0}.tensor_split({n}, {axis})[{i}]",
+      with_axes, draw=cut)
+enter("np.pad({0}, {width}, constant_values={n})", "TF.pad({0}, {ends}, value={n})", with_axes,
+      draw=ends)
+enter("np.diag({0}, {n})", "torch.diag({0}, {n})", lambda x: matrix(x) and min(x.shape) > 1,
+      draw=number(-1, 0, 1))
+enter("np.diag({0})", "torch.diag({0})", lambda x: x.ndim == 1)
+enter("np.tril({0}, {n})", "torch.tril({0}, {n})", at_least_matrix, draw=number(-1, 0, 1))
+enter("np.trace({0})", "{0}.trace()", rectangular)
+enter("np.vstack([{0}, {1}])", "torch.vstack([{0}, {1}])", real, alike)
+enter("np.hstack([{0}, {1}])", "torch.hstack([{0}, {1}])", real, alike)
+enter("np.lib.stride_tricks.sliding_window_view({0}, 2, axis={axis})", "{0}.unfold({axis}, 2, 1)",
+      lambda x: with_axes(x) and min(x.shape) > 1, draw=along)
+enter("{0}.apply(more_primitives.recurrence, {0}, {1}, axis=0)",
+      "{0}.flip(0).cumprod(0).flip(0) * 0 + ({1} + {0} * torch.cat([{1}[1:], 0 * {1}[:1]]))",
+      lambda x: with_axes(x) and x.shape[0] == 2, alike)
+
+enter("np.linalg.inv(gram({0}))", "torch.linalg.inv(gram({0}))", matrix)
+enter("np.linalg.solve(gram({0}), {1}.astype(np.float64))", "torch.linalg.solve(gram({0}), {1})",
+      matrix, lambda y, x: rectangular(y) and y.shape[0] == x.shape[1])
+enter("np.linalg.cholesky(gram({0}))", "torch.linalg.cholesky(gram({0}))", matrix)
+enter("np.linalg.det(gram({0} / 3))", "torch.linalg.det(gram({0} / 3))", matrix)
+enter("np.linalg.slogdet(gram({0}))[1]", "torch.linalg.slogdet(gram({0}))[1]", matrix)
 
 enter("F.relu({0})", "TF.relu({0})", off(0))
 enter("F.leaky_relu({0}, 0.2)", "TF.leaky_relu({0}, 0.2)", off(0))
@@ -419,6 +617,13 @@ def leaf(numbers, requires_grad=True):
     return Tensor(numbers, requires_grad), torch.tensor(numbers, requires_grad=requires_grad)
 
 
+def gram(x):
+    """xᵀ x + 1, which is positive definite, in the type that LAPACK has."""
+    if isinstance(x, Tensor):
+        return (x.T @ x).astype(np.float64) + np.eye(x.shape[1])
+    return x.T @ x + torch.eye(x.shape[1])
+
+
 def agree(what, ours, theirs):
     """Assert that arrays agree up to 1e-9 of the largest number in them, or of 1."""
     theirs = [t.numpy(force=True) for t in theirs]
@@ -471,10 +676,10 @@ def script(program: Program) -> str:
             "import torch",
             "from torch.nn import functional as TF",
             "",
-            "from tinygrad_reg import Tensor, primitives",
+            "from tinygrad_reg import Tensor, more_primitives, primitives",
             "from tinygrad_reg import functional as F",
             "",
-            *(f"\n{inspect.getsource(function)}" for function in (leaf, agree, compare)),
+            *(f"\n{inspect.getsource(function)}" for function in (leaf, gram, agree, compare)),
             "",
             *(line.text(k) for k, line in program.items()),
             f"compare({pairs(leaves)}, {pairs(unused(program))})",
@@ -500,7 +705,7 @@ def draw_program(seed: int) -> Program:
     """A program of 5 to 60 steps."""
     rng = np.random.default_rng(seed)
     program: Program = {}
-    names: dict[str, Any] = {"torch": torch, "TF": torch.nn.functional}
+    names: dict[str, Any] = {"torch": torch, "TF": torch.nn.functional, "gram": gram}
     sizes = [1, *rng.choice([2, 3, 4], 2, replace=False)]
 
     def add(line: Leaf | Step, value: Any) -> None:

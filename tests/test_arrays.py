@@ -10,17 +10,32 @@ from tinygrad_reg import functional as F
 dask = pytest.importorskip("dask", reason="Dask is not installed, so only NumPy arrays are tested")
 da = pytest.importorskip("dask.array", reason="dask.array needs pip install dask[array]")
 
-ONE_LIST = "Dask indexes by one list at most"
+RESHAPE = "Dask's reshape only merges or splits axes that lie side by side"
+ONE_LIST = "Dask indexes by one list at most, of one axis"
 ADD_AT = "np.add.at has no counterpart in Dask"
+SORTING = "Dask has no argsort"
+MATRICES = "Dask knows single matrices at most, in square chunks"
 
 # What Dask can do only in part, and why.  The rest raises an error.
 IN_PART = {
-    "reshape": "Dask's reshape only merges or splits axes that lie side by side",
+    "reshape": RESHAPE,
     "getitem at positions": ONE_LIST + ", and for its gradient: " + ADD_AT,
     "getitem at masks": ONE_LIST + ", and for its gradient: " + ADD_AT,
     "scatter_add at positions": ADD_AT,
     "scatter_add at masks": ADD_AT,
 }
+for reason, names in {
+    RESHAPE: ["array_split", "vsplit", "hsplit", "dsplit"],
+    ONE_LIST: [
+        "take", "take_along_axis", "compress", "extract", "delete", "resize", "tile", "roll",
+        "rot90", "diagonal", "linalg.diagonal", "pad, by elements", "trace", "linalg.trace",
+        "einsum 'aab->b'", "einsum 'aba'", "einsum 'aa,ab,bb->b'",
+    ],
+    ADD_AT: ["diag", "cross", "cross along another axis", "linalg.cross"],
+    SORTING: ["sort", "partition", "median", "quantile", "percentile"],
+    MATRICES: ["inv", "det", "cofactors", "slogdet", "solve", "cholesky", "matrix_power"],
+}.items():  # fmt: skip
+    IN_PART |= dict.fromkeys(names, reason)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_reg.functional as F
-from tinygrad_reg import Tensor, primitives
+from tinygrad_reg import Tensor, more_primitives, primitives
 from tinygrad_reg.drawing.formulas import formulas as formulas_of
 from tinygrad_reg.graph import Node, fitted
 from tinygrad_reg.primitives import elementwise, kept, structural, table
@@ -44,7 +44,7 @@ def python(text):
     text = re.sub("Σ([₀-₉]*)", lambda m: f"total({','.join(m[1].translate(DIGITS))})", text)
     text = re.sub("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: f"**({m[0].translate(DIGITS)})", text)
     text = re.sub("[₀-₉]+", lambda m: f"_{m[0].translate(DIGITS)}", text)
-    text = re.sub(r"\bin\b", "in_", text)  # a word of Python's
+    text = re.sub(r"\bin(?=ᵀ|\b)", "in_", text)  # a word of Python's
     text = text.replace(" = ", " == ").replace("∨", "or").replace("∧", "and")
     text = text.replace("scatter_add(ḡ, [", "scatter_add(ḡ, index[")
     return text.translate(str.maketrans(SIGNS))
@@ -67,11 +67,24 @@ def scatter_add(g, index, shape):
     return primitives.scatter_add(g, index=index, shape=shape)
 
 
+def add_windows(g, shape, **where):
+    return more_primitives.add_windows(g, shape=shape, **where)
+
+
+OURS = {
+    "total": total,
+    "scatter_add": scatter_add,
+    "add_windows": add_windows,
+    "sliding_window_view": np.lib.stride_tricks.sliding_window_view,
+    "index": np.s_,
+}
+
+
 def value(text, **names):
     """The numbers of a formula."""
     tree = ast.fix_missing_locations(ForArrays().visit(ast.parse(python(text), mode="eval")))
-    known = {"total": total, "scatter_add": scatter_add, "index": np.s_} | names
-    return eval(compile(tree, text, "eval"), vars(np) | known)
+    known = vars(np) | vars(np.linalg) | vars(more_primitives) | OURS
+    return eval(compile(tree, text, "eval"), known | names)
 
 
 def words(node):
@@ -137,6 +150,9 @@ def test_formulas_give_the_numbers_of_the_rules():
 x, y, w = leaf(3, 4, name="x"), leaf(3, 4, name="y"), leaf(4, 5, name="w")
 vector, number, stack = leaf(4), leaf(), leaf(2, 3, 4)
 condition = Tensor(np.ones((3, 4)) > 0)
+half = Tensor(np.full((3, 4), 0.5), requires_grad=True, name="x")
+square = Tensor(np.eye(3) + 0.1, requires_grad=True, name="m")
+windows = np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)
 
 LOOKS = [
     (x + y, "ḡ", "ḡ"),
@@ -199,6 +215,85 @@ LOOKS = [
     (x[()], "scatter_add(ḡ, [()], (3, 4))"),
     (vector.apply(primitives.scatter_add, vector[:2], index=np.s_[:2], shape=(4,)), "ḡ[:2]"),
     (np.concatenate([x, y], axis=1), "ḡ[:, 0:4]", "ḡ[:, 4:8]"),
+    (F.sigmoid(x), "ḡ · out · (1 − out)"),
+    (np.positive(x), "ḡ"),
+    (np.conjugate(x), "ḡ"),
+    (np.fabs(x), "ḡ · sign(x)"),
+    (np.reciprocal(x), "−ḡ · out · out"),
+    (np.cbrt(x), "ḡ / (3 · out · out)"),
+    (np.expm1(x), "ḡ · (out + 1)"),
+    (np.exp2(x), "ḡ · out · 0.693147"),
+    (np.log2(x), "ḡ / (x · 0.693147)"),
+    (np.log10(x), "ḡ / (x · 2.30259)"),
+    (np.tan(x), "ḡ · (1 + out · out)"),
+    (np.arcsin(half), "ḡ / sqrt((1 − x) · (1 + x))"),
+    (np.arccos(half), "−ḡ / sqrt((1 − x) · (1 + x))"),
+    (np.arctan(x), "ḡ / (1 + x · x)"),
+    (np.sinh(x), "ḡ · cosh(x)"),
+    (np.cosh(x), "ḡ · sinh(x)"),
+    (np.arcsinh(x), "ḡ / hypot(1, x)"),
+    (np.arccosh(x), "ḡ / (sqrt(x − 1) · sqrt(x + 1))"),
+    (np.arctanh(half), "ḡ / ((1 − x) · (1 + x))"),
+    (np.degrees(x), "ḡ · 57.2958"),
+    (np.rad2deg(x), "ḡ · 57.2958"),
+    (np.radians(x), "ḡ · 0.0174533"),
+    (np.deg2rad(x), "ḡ · 0.0174533"),
+    (np.hypot(x, y), "ḡ · x / out", "ḡ · y / out"),
+    (np.arctan2(y, x), "ḡ · x / (x · x + y · y)", "−ḡ · y / (x · x + y · y)"),
+    (np.logaddexp(x, y), "ḡ · sigmoid(x − y)", "ḡ · sigmoid(y − x)"),
+    (np.logaddexp2(x, y), "ḡ · sigmoid((x − y) · 0.693147)", "ḡ · sigmoid((y − x) · 0.693147)"),
+    (np.remainder(x, y), "ḡ", "−ḡ · floor_divide(x, y)"),
+    (np.fmod(x, y), "ḡ", "−ḡ · rint((x − out) / y)"),
+    (np.clip(x, -1, 1), "ḡ · (x ≥ −1 ∧ x ≤ 1)"),
+    (
+        np.clip(x, y, vector),
+        "ḡ · (x ≥ y ∧ x ≤ in₃)",
+        "ḡ · (x < y ∧ y < in₃)",
+        "Σ₀(ḡ · (x > in₃ ∨ y > in₃))",
+    ),
+    (np.cumsum(x, axis=1), "cumsum(ḡ[:, ::−1], axis=1)[:, ::−1]"),
+    (
+        np.cumprod(x, axis=1),
+        "concatenate([ones_like(out[:, 0:1]), out[:, 0:−1]], axis=1) · "
+        "recurrence(concatenate([x[:, 1:], zeros_like(x[:, 0:1])], axis=1), ḡ, axis=1)",
+    ),
+    (
+        x.apply(more_primitives.prod, x, axis=1),
+        "ḡ · concatenate([ones_like(x[:, 0:1]), cumprod(x[:, 0:−1], axis=1)], axis=1) · "
+        "concatenate([ones_like(x[:, ::−1][:, 0:1]), cumprod(x[:, ::−1][:, 0:−1], axis=1)], "
+        "axis=1)[:, ::−1]",
+    ),
+    (
+        x.apply(more_primitives.recurrence, x, y, axis=1),
+        "recurrence(concatenate([x[:, ::−1][:, 1:], zeros_like(x[:, ::−1][:, 0:1])], axis=1), "
+        "ḡ[:, ::−1], axis=1)[:, ::−1] · "
+        "concatenate([out[:, 1:], zeros_like(out[:, 0:1])], axis=1)",
+        "recurrence(concatenate([x[:, ::−1][:, 1:], zeros_like(x[:, ::−1][:, 0:1])], axis=1), "
+        "ḡ[:, ::−1], axis=1)[:, ::−1]",
+    ),
+    (windows, "add_windows(ḡ, (3, 4), window_shape=(2,), axis=(1,))"),
+    (
+        windows.apply(more_primitives.add_windows, windows, **windows.node.metadata, shape=(3, 4)),
+        "sliding_window_view(ḡ, (2,), (1,))",
+    ),
+    (np.linalg.inv(square), "−((outᵀ @ ḡ) @ outᵀ)"),
+    (np.linalg.det(square), "ḡ · cofactors(m)"),
+    (
+        square.apply(more_primitives.cofactors, square),
+        "Σ(ḡ · out) · inv(mᵀ) − (out @ ḡᵀ) @ inv(mᵀ)",
+    ),
+    (np.linalg.slogdet(square).logabsdet, "ḡ · inv(mᵀ)"),
+    (np.linalg.solve(square, x), "−(solve(mᵀ, ḡ) @ outᵀ)", "solve(mᵀ, ḡ)"),
+    (
+        np.linalg.solve(square, leaf(3)),
+        "−solve(mᵀ, ḡ[..., None])[..., 0][..., :, None] · out",
+        "solve(mᵀ, ḡ[..., None])[..., 0]",
+    ),
+    (  # of half = L⁻ᵀ Φ(Lᵀ g), the symmetric part of half L⁻¹
+        np.linalg.cholesky(square),
+        "(solve(outᵀ, solve(outᵀ, (tril(outᵀ @ ḡ) + tril(outᵀ @ ḡ, −1)) / 2)ᵀ) + "
+        "solve(outᵀ, solve(outᵀ, (tril(outᵀ @ ḡ) + tril(outᵀ @ ḡ, −1)) / 2)ᵀ)ᵀ) / 2",
+    ),
 ]
 
 
@@ -436,7 +531,7 @@ def by_assignment(g, out, x):
         lambda g, out, x: g * x.item(),
         lambda g, out, x: g[x > 0],
         lambda g, out, x: np.add.reduce(g),
-        lambda g, out, x: np.linalg.inv(g) + x,
+        lambda g, out, x: np.linalg.pinv(g) + x,
         lambda g, out, x: g * hash(x),
         lambda g, out, x: 1 / 0,
         lambda g, out, x: 0,

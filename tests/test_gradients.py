@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from catalogue import catalogue, each_entry, pull_back, sample
 
-from tinygrad_reg import Tensor, grad, primitives, tensor
+from tinygrad_reg import Tensor, grad, primitives, protocols, tensor
 from tinygrad_reg import functional as F
 from tinygrad_reg.drawing.read import behind
+from tinygrad_reg.methods import Methods
 from tinygrad_reg.numerical import GradientError, gradcheck
 from tinygrad_reg.operators import Operators
 from tinygrad_reg.primitives import EachPosition, table
@@ -131,7 +132,7 @@ def noting(name, function, seen):
 
 METHODS = {  # operators, and what has no underscore in front
     f"Tensor.{name}": method
-    for kind in (Operators, Tensor)
+    for kind in (Operators, Methods, Tensor)
     for name, method in vars(kind).items()
     if inspect.isfunction(method) and method.__annotations__["return"] in ("Tensor", "Result")
     if name.startswith("__") or not name.startswith("_")
@@ -144,6 +145,7 @@ def called():
     seen = set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensor, "table", Spy(table, seen))
+        patch.setattr(protocols, "array_functions", Spy(protocols.array_functions, seen))
         for name in F.__all__:
             patch.setattr(F, name, noting(name, getattr(F, name), seen))
         for name, method in METHODS.items():
@@ -156,6 +158,10 @@ def called():
 
 def test_every_function_of_the_table_is_in_the_catalogue(called):
     assert set(table) - called == set()
+
+
+def test_every_function_of_numpy_that_we_compose_is_in_the_catalogue(called):
+    assert set(protocols.array_functions) - called == set()
 
 
 def test_every_public_function_is_in_the_catalogue(called):

@@ -50,7 +50,7 @@ def test_programs_use_every_operation_and_every_function_of_the_table(monkeypatc
 
     seen = set()
     monkeypatch.setattr(tensor, "table", Spy(table))
-    programs = [draw_program(seed) for seed in range(40)]
+    programs = [draw_program(seed) for seed in range(80)]
     for program in programs:
         run(program)
     assert seen == set(table)

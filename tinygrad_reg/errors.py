@@ -68,7 +68,7 @@ def explained_call(
 
 def rephrased(error: Exception, what: str) -> Exception:
     """An error of NumPy with what it is about in front, and where that was called."""
-    kinds = np.exceptions.AxisError, IndexError, TypeError, MemoryError
+    kinds = np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, TypeError, MemoryError
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     return kind(f"{what}: {error}{in_scope()}")
 

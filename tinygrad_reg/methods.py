@@ -35,7 +35,6 @@ class Methods(Operators[Result]):
         return function(*args, **kwargs)
 
     # fmt: off
-    # fmt: off
     # --- Operators -------------------------------------------------------------------------------
 
     def __mod__(self, other: Operand) -> Result: return self._tensor(np.remainder, self, other)
@@ -110,7 +109,7 @@ class Methods(Operators[Result]):
 
     def conj(self) -> Result:
         """The tensor itself, as it consists of real numbers."""
-        return self._tensor(np.positive, self)
+        return self._tensor(np.conjugate, self)
 
     def dot(self, other: Operand) -> Result:
         """Σ x y over the last axis of x and the last but one of y."""

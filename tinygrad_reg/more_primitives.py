@@ -1,7 +1,8 @@
 """More functions in the table of `primitives.py`, by subject.  The core does without them.
 
 The same conventions hold.  Poles are those of floating-point arithmetic here, too; and so is 0 / 0,
-as in the derivative of hypot(x, y) at (0, 0).
+as in the derivatives of hypot(x, y) and of arctan2(y, x) at (0, 0).  Where x % y jumps, its
+derivatives are those to the side on which its value lies.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ LOG_2, LOG_10 = math.log(2), math.log(10)  # Python numbers, which keep the type
 # --- Functions of one variable -------------------------------------------------------------------
 
 elementwise(np.positive,   lambda g, out, x: g)
+elementwise(np.conjugate,  lambda g, out, x: g)  # tensors consist of real numbers
 elementwise(np.fabs,       lambda g, out, x: g * np.sign(x))
 elementwise(np.reciprocal, lambda g, out, x: -g * out * out)
 elementwise(np.cbrt,       lambda g, out, x: g / (3 * out * out))
@@ -54,9 +56,9 @@ elementwise(np.logaddexp,  lambda g, out, x, y: g * sigmoid(x - y),
 elementwise(np.logaddexp2, lambda g, out, x, y: g * sigmoid((x - y) * LOG_2),
                            lambda g, out, x, y: g * sigmoid((y - x) * LOG_2))
 elementwise(np.remainder,  lambda g, out, x, y: g,
-                           lambda g, out, x, y: -g * np.floor(x / y))
+                           lambda g, out, x, y: -g * np.floor_divide(x, y))
 elementwise(np.fmod,       lambda g, out, x, y: g,
-                           lambda g, out, x, y: -g * np.trunc(x / y))
+                           lambda g, out, x, y: -g * np.rint((x - out) / y))
 # fmt: on
 
 
@@ -69,7 +71,7 @@ def clip(x: Array, low: Array, high: Array) -> Array:
 
 
 # fmt: off
-elementwise(clip, lambda g, out, x, low, high: g * (out == x),
+elementwise(clip, lambda g, out, x, low, high: g * ((x >= low) & (x <= high)),
                   lambda g, out, x, low, high: g * ((x < low) & (low < high)),
                   lambda g, out, x, low, high: g * ((x > high) | (low > high)))
 # fmt: on
@@ -105,15 +107,43 @@ def cumprod(x: Array, *, axis: int) -> Array:
 
 def sums_of_products(g: Array, out: Array, x: Array, *, axis: int) -> Array:
     """For element k, outₖ₋₁ (gₖ + xₖ₊₁ (gₖ₊₁ + xₖ₊₂ (…))).  Nothing is divided, so x may be 0."""
-    if x.shape[axis] == 0:
-        return g
-    one = [at(axis, slice(k, k + 1)) for k in range(x.shape[axis])]
-    rest = g[one[-1]]  # what is in brackets, from the inside
-    parts = []
-    for k in reversed(range(1, len(one))):
-        parts.append(out[one[k - 1]] * rest)
-        rest = g[one[k - 1]] + x[one[k]] * rest
-    return np.concatenate([rest, *parts[::-1]], axis=axis)
+    first = np.ones_like(out[at(axis, slice(0, 1))])
+    before = np.concatenate([first, out[at(axis, slice(0, -1))]], axis=axis)
+    return before * recurrence(next_along(x, axis), g, axis=axis)
+
+
+def next_along(x: Array, axis: int) -> Array:
+    """The next element along the axis, 0 for the last."""
+    last = np.zeros_like(x[at(axis, slice(0, 1))])
+    return np.concatenate([x[at(axis, slice(1, None))], last], axis=axis)
+
+
+def recurrence(x: Array, y: Array, *, axis: int) -> Array:
+    """s with sₖ = yₖ + xₖ sₖ₊₁ along an axis, from the last to the first.
+
+    >>> recurrence(np.array([10, 10, 10]), np.array([1, 2, 3]), axis=0)
+    array([321,  32,   3])
+    """
+    if records_calls(x):
+        return x.apply(recurrence, x, y, axis=axis)
+    if y.shape[axis] == 0:
+        return y
+    one = [at(axis, slice(k, k + 1)) for k in range(y.shape[axis])]
+    sums = [y[one[-1]]]
+    for k in reversed(range(len(one) - 1)):
+        sums.append(y[one[k]] + x[one[k]] * sums[-1])
+    return np.concatenate(sums[::-1], axis=axis)
+
+
+def recurrence_right(g: Array, out: Array, x: Array, y: Array, *, axis: int) -> Array:
+    """The same recurrence in the other direction: hₖ = gₖ + xₖ₋₁ hₖ₋₁."""
+    x, g = backwards(x, axis), backwards(g, axis)
+    return backwards(recurrence(next_along(x, axis), g, axis=axis), axis)
+
+
+def recurrence_left(g: Array, out: Array, x: Array, y: Array, *, axis: int) -> Array:
+    """With this h, hₖ sₖ₊₁."""
+    return recurrence_right(g, out, x, y, axis=axis) * next_along(out, axis)
 
 
 def prod(x: Array, *, axis: int) -> Array:
@@ -135,48 +165,52 @@ def products_before(x: Array, axis: int) -> Array:
 
 structural(cumsum, sums_from_the_end)
 structural(cumprod, sums_of_products)
+structural(recurrence, recurrence_left, recurrence_right)
 structural(prod, lambda g, out, x, *, axis: g * products_of_others(x, axis))
 
 
 # --- Windows -------------------------------------------------------------------------------------
 
 
-def windows(x: Array, *, sizes: Shape, axes: Shape) -> Array:
+def sliding_window_view(x: Array, *, window_shape: Shape, axis: Shape) -> Array:
     """All windows of these sizes along these axes; positions inside come last."""
-    return np.lib.stride_tricks.sliding_window_view(x, sizes, axes)
+    return np.lib.stride_tricks.sliding_window_view(x, window_shape, axis)
 
 
-def add_windows(g: Array, *, sizes: Shape, axes: Shape, shape: Shape) -> Array:
-    """Zeros of this shape, with each window added in where it was: the adjoint of `windows`.
+def add_windows(g: Array, *, shape: Shape, window_shape: Shape, axis: Shape) -> Array:
+    """Zeros of this shape, with each window added in where it was: the adjoint of these views.
 
     For each position inside a window one slice is added, for all windows at a time.
     """
     if records_calls(g):
-        return g.apply(add_windows, g, sizes=sizes, axes=axes, shape=shape)
+        return g.apply(add_windows, g, shape=shape, window_shape=window_shape, axis=axis)
     if g.dtype.type is float16:
         wide = g.astype(np.float32)
-        return add_windows(wide, sizes=sizes, axes=axes, shape=shape).astype(float16)
+        sums = add_windows(wide, shape=shape, window_shape=window_shape, axis=axis)
+        return sums.astype(float16)
     out = np.zeros_like(g, shape=shape)
-    for position in np.ndindex(*sizes):
+    for position in np.ndindex(*window_shape):
         place = [slice(None)] * len(shape)
-        for axis, start in zip(axes, position):
-            begin = (place[axis].start or 0) + start
-            place[axis] = slice(begin, begin + g.shape[axis])
+        for i, start in zip(axis, position):
+            begin = (place[i].start or 0) + start
+            place[i] = slice(begin, begin + g.shape[i])
         inside = (..., *position)
         out[tuple(place)] += g[inside]
     return out
 
 
-structural(
-    windows,
-    lambda g, out, x, *, sizes, axes: add_windows(g, sizes=sizes, axes=axes, shape=x.shape),
-)
-structural(
-    add_windows,
-    lambda g, out, x, *, sizes, axes, shape: np.lib.stride_tricks.sliding_window_view(
-        g, sizes, axes
-    ),
-)
+def windows_added(g: Array, out: Array, x: Array, *, window_shape: Shape, axis: Shape) -> Array:
+    return add_windows(g, shape=x.shape, window_shape=window_shape, axis=axis)
+
+
+def windows_taken(
+    g: Array, out: Array, x: Array, *, shape: Shape, window_shape: Shape, axis: Shape
+) -> Array:
+    return np.lib.stride_tricks.sliding_window_view(g, window_shape, axis)
+
+
+structural(sliding_window_view, windows_added)
+structural(add_windows, windows_taken)
 
 
 # --- Linear algebra ------------------------------------------------------------------------------
@@ -189,21 +223,32 @@ def log_abs_det(x: Array) -> Array:
 
 
 def cofactors(x: Array) -> Array:
-    """det x · x⁻ᵀ, which there is for singular matrices, too: the derivatives of det x."""
+    """det x · x⁻ᵀ, which there is for singular matrices, too: the derivatives of det x.
+
+    With x = U S Vᵀ they are det U · det V · U S' Vᵀ, where S' has for each singular value the
+    product of all others.
+    """
     if records_calls(x):
-        return np.linalg.det(x)[..., None, None] * np.linalg.inv(x).swapaxes(-1, -2)
+        return x.apply(cofactors, x)
     u, s, vt = np.linalg.svd(x)
     others = np.where(np.eye(s.shape[-1], dtype=bool), 1, s[..., None, :]).prod(axis=-1)
     signs = (np.linalg.det(u) * np.linalg.det(vt))[..., None, None]
     return signs * (u * others[..., None, :]) @ vt
 
 
+def cofactors_rule(g: Array, out: Array, x: Array) -> Array:
+    """(Σ g · out) x⁻ᵀ - out gᵀ x⁻ᵀ.  A singular matrix has no inverse: NumPy raises an error."""
+    inverse = np.linalg.inv(x.swapaxes(-1, -2))
+    total = (g * out).sum(axis=(-2, -1), keepdims=True)
+    return total * inverse - out @ g.swapaxes(-1, -2) @ inverse
+
+
 def solve_left(g: Array, out: Array, x: Array, y: Array) -> Array:
     """The gradient with respect to x of x⁻¹ y is -(x⁻ᵀ g) outᵀ."""
     back = solve_right(g, out, x, y)
     if y.ndim == 1:
-        return -back[..., :, None] * out[..., None, :]
-    return -back @ out.swapaxes(-1, -2)
+        return -(back[..., :, None] * out[..., None, :])
+    return -(back @ out.swapaxes(-1, -2))
 
 
 def solve_right(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -219,10 +264,9 @@ def cholesky_rule(g: Array, out: Array, x: Array) -> Array:
 
     Murray 2016, Differentiation of the Cholesky decomposition, equation 10.
     """
-    n = x.shape[-1]
-    phi = np.tri(n, dtype=g.dtype) - np.eye(n, dtype=g.dtype) / 2
     upper = out.swapaxes(-1, -2)
-    half = np.linalg.solve(upper, (upper @ g) * phi)
+    product = upper @ g
+    half = np.linalg.solve(upper, (np.tril(product) + np.tril(product, -1)) / 2)
     whole = np.linalg.solve(upper, half.swapaxes(-1, -2))
     return (whole + whole.swapaxes(-1, -2)) / 2
 
@@ -233,12 +277,13 @@ def log_abs_det_rule(g: Array, out: Array, x: Array) -> Array:
 
 def inv_rule(g: Array, out: Array, x: Array) -> Array:
     transposed = out.swapaxes(-1, -2)
-    return -transposed @ g @ transposed
+    return -(transposed @ g @ transposed)
 
 
 # fmt: off
 structural(np.linalg.inv,      inv_rule)
 structural(np.linalg.det,      lambda g, out, x: g[..., None, None] * cofactors(x))
+structural(cofactors,          cofactors_rule)
 structural(log_abs_det,        log_abs_det_rule)
 elementwise(np.linalg.solve,   solve_left, solve_right)  # broadcasts the leading, batch axes
 structural(np.linalg.cholesky, cholesky_rule)

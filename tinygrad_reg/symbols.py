@@ -27,6 +27,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .errors import name_of
+from .more_primitives import recurrence
 from .primitives import Shape, broadcast_to, broadcasting, kept, stretched, sum_to
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -126,9 +127,9 @@ class Symbol(NDArrayOperatorsMixin):
             axes = stretched(shape, self.shape)
             summed = self.sum(axes) if any(self.shape[axis] != 1 for axis in axes) else self
             return Symbol(summed.text, shape, self.dtype, summed.firmness)
-        shape = common_shape(inputs) if function in broadcasting else None
+        shape = options.get("shape") or shape_of(function, inputs, options)
         dtype = np.result_type(self.dtype, *(x.dtype for x in inputs if isinstance(x, Symbol)))
-        return Symbol(call(function, inputs, options), options.get("shape", shape), dtype)
+        return Symbol(call(function, inputs, options), shape, dtype)
 
     @property
     def ndim(self) -> int:
@@ -139,6 +140,12 @@ class Symbol(NDArrayOperatorsMixin):
         return prod(self.shape)
 
     sum, max, min = map(reduction, ("Σ", "max", "min"))
+
+    def cumsum(self, axis: int) -> Symbol:
+        return self.apply(np.cumsum, self, axis=axis)
+
+    def cumprod(self, axis: int) -> Symbol:
+        return self.apply(np.cumprod, self, axis=axis)
 
     def reshape(self, *sizes: Any) -> Symbol:
         shape = unpacked(sizes)
@@ -184,6 +191,28 @@ class Symbol(NDArrayOperatorsMixin):
         raise TypeError("a symbol has no numbers")
 
     __array__ = __bool__ = __iter__ = refuse
+
+
+KEEPING_THE_SHAPE = (
+    np.cumprod, np.cumsum, np.flip, np.linalg.inv, np.ones_like, np.tril, np.zeros_like,
+    recurrence,
+)  # fmt: skip
+
+
+def shape_of(
+    function: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]
+) -> Shape | None:
+    """The shape of a result, if it can be told."""
+    if function in KEEPING_THE_SHAPE:
+        shape: Shape = inputs[0].shape
+        return shape
+    if function is np.concatenate:
+        axis, arrays = options["axis"], inputs[0]
+        length = sum(x.shape[axis] for x in arrays)
+        return (*arrays[0].shape[:axis], length, *arrays[0].shape[axis + 1 :])
+    if function is np.linalg.solve:  # as its first argument, inverted, times the second
+        return product_shape(*inputs)
+    return common_shape(inputs) if function in broadcasting else None
 
 
 def common_shape(inputs: Sequence[Any]) -> Shape | None:

@@ -125,7 +125,10 @@ def by_positions(function: Callable[..., Any]) -> Callable[..., Tensor]:
             places = function(np.arange(x.size).reshape(x.shape), *args, **options)
         except errors.NUMPY_ERRORS as error:
             raise errors.explained_call(error, function, [x, *args], options) from error
-        return x.reshape(-1)[places]
+        flat = x.reshape(-1)
+        if x.size == 0:  # resized, that becomes zeros
+            flat = apply(primitives.scatter_add, flat, index=slice(0), shape=(1,))
+        return flat[places]
 
     vars(rearranged)["__signature__"] = without_out(signature(function))
     return rearranged
@@ -248,4 +251,4 @@ def sliding_window_view(
     sizes = check_shape("sliding_window_view: window_shape", window_shape)
     axes = range(x.ndim) if axis is None else axis
     axes = tuple(a % max(x.ndim, 1) for a in check_shape("sliding_window_view: axis", axes))
-    return apply(more_primitives.windows, x, sizes=sizes, axes=axes)
+    return apply(more_primitives.sliding_window_view, x, window_shape=sizes, axis=axes)

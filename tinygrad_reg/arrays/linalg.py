@@ -70,7 +70,7 @@ def slogdet(a: Operand) -> SlogdetResult:
 def norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors (one axis) or matrices (two); by default Euclidean or Frobenius.
 
-    Where it is 0 its derivative is 0.
+    Where it is 0 its derivative is 0.  For vectors and ord < 1 there are poles at elements of 0.
 
     Parameters
     ----------
@@ -102,9 +102,10 @@ def norm_of_vectors(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
     if ord == -math.inf:
         return x.abs().min(axis, keepdims)
     if ord == 0:
-        return as_tensor(np.count_nonzero(x, axis=axis, keepdims=keepdims)).astype(x.dtype)
+        return as_tensor((x != 0).sum(axis=axis, keepdims=keepdims)).astype(x.dtype)
     p = check_float("norm: ord, of vectors,", ord)
-    return root_or_zero((x.abs() ** p).sum(axis, keepdims), p)
+    total = (x.abs() ** p).sum(axis, keepdims)
+    return root_or_zero(total, p) if p > 0 else total ** (1 / p)
 
 
 def norm_of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Tensor:

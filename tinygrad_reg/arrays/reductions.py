@@ -236,7 +236,7 @@ def quantile(a: Operand, q: Any, axis: Axis = None, *, keepdims: bool = False) -
         line = where(np.isnan(line[-1]), line[-1], line)
     found = [between(line, share * (n - 1)) for share in shares.ravel().tolist()]
     sides = kept(x.shape, axes) if keepdims else rest
-    return stack(found).reshape(*shares.shape, *sides)
+    return (stack(found) if found else line[:0]).reshape(*shares.shape, *sides)
 
 
 def between(line: Tensor, place: float) -> Tensor:
