@@ -397,3 +397,27 @@ def test_the_tables_in_the_docs_are_those_of_the_code():
     expected = module.text()
     written = (ROOT / "docs" / "numpy.md").read_text(encoding="utf-8")
     assert written == expected, "python docs/make_tables.py writes it anew"
+
+
+# --- Arguments beside arrays ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("f", [np.quantile, np.percentile])
+@pytest.mark.parametrize("wrap", [lambda q: q, lambda q: [q, q]])
+def test_a_gradient_into_the_share_of_a_quantile_is_not_lost_silently(f, wrap):
+    with pytest.raises(TypeError, match="would lose its gradient"):
+        f(wanting(), wrap(wanting(0.5)))
+    assert f(wanting(), Tensor(0.5)).item() == f(ROWS, 0.5)
+
+
+def test_where_with_a_condition_alone_gives_indices():
+    for ours, theirs in zip(np.where(wanting() > 0), np.where(ROWS > 0)):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(np.where(wanting()), np.where(ROWS)):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_triangles_of_vectors_and_products_of_flat_arrays():
+    np.testing.assert_array_equal(np.tril(wanting(ROWS[0])).numpy(), np.tril(ROWS[0]))
+    np.testing.assert_array_equal(np.triu(wanting(ROWS[0]), 1).numpy(), np.triu(ROWS[0], 1))
+    assert np.vdot(wanting(), ROWS.T).item() == pytest.approx(np.vdot(ROWS, ROWS.T))

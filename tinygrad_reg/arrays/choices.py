@@ -22,10 +22,15 @@ from ..tensor import Tensor, apply, as_tensor
 # --- By a condition, or by size ------------------------------------------------------------------
 
 
-@implements(np.where)
 def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
     """x where the condition holds, else y, element by element."""
     return apply(np.where, condition, x, y)
+
+
+@implements(np.where)
+def where_or_nonzero(condition: Operand, x: Any = None, y: Any = None) -> Any:
+    """`where`, or the indices at which the condition holds."""
+    return np.nonzero(bare(condition)) if x is None and y is None else where(condition, x, y)
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:
@@ -81,7 +86,7 @@ def triu(m: Operand, k: int = 0) -> Tensor:
 
 def lower_triangle(x: Tensor, k: int) -> Array:
     """True on and below the kth diagonal of a matrix of this shape."""
-    rows, columns = x.shape[-2:]
+    rows, columns = x.shape[-2:] if x.ndim > 1 else 2 * x.shape
     return np.tri(rows, columns, k, bool)
 
 

@@ -19,13 +19,19 @@ from .choices import diagonal
 from .shapes import moveaxis
 
 
-@implements(np.vdot)
 def vdot(x: Operand, y: Operand) -> Tensor:
     """Σ xᵢ yᵢ over all elements of two tensors of the same shape."""
     x, y = as_tensor(x), as_tensor(y)
     if x.shape != y.shape:
         raise ValueError(f"vdot: shapes {x.shape} and {y.shape} differ")
     return apply(np.vdot, x, y)
+
+
+@implements(np.vdot)
+def flat_vdot(x: Operand, y: Operand) -> Tensor:
+    """`vdot`, which NumPy takes of flat arrays, whatever their shapes."""
+    x, y = as_tensor(x), as_tensor(y)
+    return vdot(x, y) if x.shape == y.shape else vdot(x.reshape(-1), y.reshape(-1))
 
 
 def sum_of_squares(*arrays: Operand) -> Tensor:
