@@ -670,7 +670,8 @@ enter("multi_dot", real, at=chains(), f=lambda *xs: np.linalg.multi_dot(xs),
 
 VECTORS = [None, 2, 1, 3, 2.5, -1, np.inf, -np.inf, 0]
 MATRICES = ["fro", 1, -1, np.inf, -np.inf]
-enter("norm", distant, at=alike(empty=False), axis=axes, keepdims=BOTH, f=np.linalg.norm,
+enter("norm", distant, at=alike(min_dims=2, empty=False), keepdims=BOTH, f=np.linalg.norm,
+      axis=lambda shape: axis_or_none(shape) | axis_pairs(shape),
       torch=together(lambda x: torch.linalg.vector_norm(x, 2, -1)))
 enter("norm of vectors", uneven, at=alike(min_dims=1, empty=False), ord=VECTORS, axis=an_axis,
       keepdims=BOTH, f=np.linalg.norm,

@@ -61,9 +61,14 @@ def explained_call(
         given: dict[str, Any] = dict(signature(function).bind(*args, **options).arguments)
     except (TypeError, ValueError):  # functions written in C need not have a signature
         given = {**{f"argument {i}": x for i, x in enumerate(args)}, **options}
-    arrays = [x for x in given.values() if hasattr(x, "shape")]
-    details = {name: x for name, x in given.items() if not hasattr(x, "shape")}
+    arrays = [x for x in given.values() if is_array(x)]
+    details = {name: x for name, x in given.items() if not is_array(x)}
     return explained(error, function, arrays, details)
+
+
+def is_array(x: Any) -> bool:
+    """Tell whether x has a shape; the class np.float32 has an attribute of that name, too."""
+    return isinstance(getattr(x, "shape", None), tuple)
 
 
 def rephrased(error: Exception, what: str) -> Exception:

@@ -19,7 +19,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
-from inspect import BoundArguments, Signature, signature
+from inspect import BoundArguments, Parameter, Signature, signature
 from typing import Any, TypeVar
 
 import numpy as np
@@ -91,13 +91,18 @@ class Protocols(Methods[Result]):
             return self._on_arrays(func, args, kwargs)
         ours = array_functions[func]
         try:
-            signature_of(ours).bind(*args, **kwargs)
+            given = signature_of(ours).bind(*args, **kwargs)
+            drop_no_values(given)
         except TypeError:
             given, unknown = in_our_words(func, ours, args, kwargs)
             if unknown:
                 return self._on_arrays(func, args, kwargs, unknown=unknown)
+        try:
             return ours(*given.args, **given.kwargs)
-        return ours(*args, **kwargs)
+        except errors.NUMPY_ERRORS as error:
+            if func.__name__ in str(error):
+                raise
+            raise errors.explained_call(error, func, args, kwargs) from error
 
     def _on_arrays(
         self,
@@ -124,6 +129,12 @@ class Protocols(Methods[Result]):
         """An array of floats as a tensor, and everything else as it is."""
         is_float = getattr(getattr(x, "dtype", None), "kind", None) == "f"
         return self.constant(x.copy()) if is_float else x
+
+
+def drop_no_values(given: BoundArguments) -> None:
+    """Leave out what only repeats a default of NumPy's."""
+    for name in [name for name, x in given.arguments.items() if x is np._NoValue]:
+        del given.arguments[name]
 
 
 def visible(x: Any) -> Any:
@@ -159,7 +170,9 @@ def in_our_words(
     names = {their: mine for their, mine in pairs if mine not in theirs.parameters}
     given = OrderedDict()
     for name, value in theirs.bind(*args, **kwargs).arguments.items():
-        if value is not theirs.parameters[name].default:
+        if theirs.parameters[name].kind is Parameter.VAR_KEYWORD:
+            given.update(value)
+        elif value is not theirs.parameters[name].default:
             given[name if name in own.parameters else names.get(name, name)] = value
     return BoundArguments(own, given), [name for name in given if name not in own.parameters]
 

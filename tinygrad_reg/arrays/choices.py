@@ -14,10 +14,12 @@ from .. import errors, more_primitives, primitives
 from ..attributes import bare
 from ..blocks import composite
 from ..checks import check_shape
+from ..errors import shown
 from ..operators import Axis, Operand, axes_of
 from ..primitives import Array
-from ..protocols import implements
+from ..protocols import implements, wants_gradient
 from ..tensor import Tensor, apply, as_tensor
+from .shapes import axis_of
 
 # --- By a condition, or by size ------------------------------------------------------------------
 
@@ -28,9 +30,9 @@ def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
 
 
 @implements(np.where)
-def where_or_nonzero(condition: Operand, x: Any = None, y: Any = None) -> Any:
-    """`where`, or the indices at which the condition holds."""
-    return np.nonzero(bare(condition)) if x is None and y is None else where(condition, x, y)
+def where_or_indices(condition: Operand, *values: Operand) -> Any:
+    """`where`; of a condition alone, the indices at which it holds."""
+    return where(condition, *values) if values else np.nonzero(bare(condition))
 
 
 def maximum(x: Operand, y: Operand) -> Tensor:
@@ -60,6 +62,8 @@ def clip(
     The derivative is 1 where x is kept, also at the bounds themselves, and 0 elsewhere.
     """
     x = as_tensor(a)
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ValueError("clip: min and max are other names for a_min and a_max; give one of them")
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     if x.dtype.kind != "f" and (low is None or high is None):  # infinity would make floats of them
         x = x if low is None else maximum(x, low)
@@ -73,7 +77,7 @@ def clip(
 def tril(m: Operand, k: int = 0) -> Tensor:
     """The lower triangle of matrices, and 0 above the kth diagonal."""
     x = as_tensor(m)
-    return where(lower_triangle(x, k), x, 0)
+    return where(lower_triangle(x, k), x, np.zeros((), x.dtype))
 
 
 @implements(np.triu)
@@ -81,11 +85,11 @@ def tril(m: Operand, k: int = 0) -> Tensor:
 def triu(m: Operand, k: int = 0) -> Tensor:
     """The upper triangle of matrices, and 0 below the kth diagonal."""
     x = as_tensor(m)
-    return where(lower_triangle(x, k - 1), 0, x)
+    return where(lower_triangle(x, k - 1), np.zeros((), x.dtype), x)
 
 
 def lower_triangle(x: Tensor, k: int) -> Array:
-    """True on and below the kth diagonal of a matrix of this shape."""
+    """True on and below the kth diagonal of a matrix of this shape, or with this vector as rows."""
     rows, columns = x.shape[-2:] if x.ndim > 1 else 2 * x.shape
     return np.tri(rows, columns, k, bool)
 
@@ -108,6 +112,7 @@ def in_order(x: Tensor, axis: int | None, order: Callable[..., Any]) -> Tensor:
     """The elements along an axis in an order: a function from an array to indices."""
     if axis is None:
         x, axis = x.reshape(-1), 0
+    axis = axis_of("sort", x.shape, axis)
     indices = np.moveaxis(order(np.moveaxis(x._array, axis, -1)), -1, axis)
     return take_along_axis(x, indices, axis)
 
@@ -128,7 +133,7 @@ def by_positions(function: Callable[..., Any]) -> Callable[..., Tensor]:
         x, args, options = as_tensor(x), bare(args), bare(options)
         try:
             places = function(np.arange(x.size).reshape(x.shape), *args, **options)
-        except errors.NUMPY_ERRORS as error:
+        except (*errors.NUMPY_ERRORS, AttributeError) as error:
             raise errors.explained_call(error, function, [x, *args], options) from error
         flat = x.reshape(-1)
         if x.size == 0:  # resized, that becomes zeros
@@ -159,7 +164,7 @@ take = rearranging(np.take)
 take_along_axis = rearranging(np.take_along_axis)
 diagonal = rearranging(np.diagonal)
 for function in (
-    np.delete, np.linalg.diagonal, np.repeat, np.resize, np.roll, np.rot90,    np.tile,
+    np.delete, np.linalg.diagonal, np.repeat, np.resize, np.roll, np.rot90, np.tile,
 ):  # fmt: skip
     rearranging(function)
 
@@ -167,6 +172,8 @@ for function in (
 @implements(np.compress)
 def compress(condition: Operand, a: Operand, axis: int | None = None) -> Tensor:
     """The elements along an axis where the condition holds; None takes a flat array."""
+    if np.ndim(bare(condition)) != 1:
+        raise ValueError(f"compress: the condition must have one axis, not {shown(condition)}")
     return take(a, np.flatnonzero(bare(condition)), axis)
 
 
@@ -202,7 +209,9 @@ def fliplr(m: Operand) -> Tensor:
 def diag(v: Operand, k: int = 0) -> Tensor:
     """The kth diagonal of a matrix, or the matrix with this kth diagonal, and 0 elsewhere."""
     x = as_tensor(v)
-    if x.ndim != 1:
+    if x.ndim not in (1, 2):
+        raise ValueError(f"diag of shape {x.shape}: one axis or two are needed; see np.diagonal")
+    if x.ndim == 2:
         return diagonal(x, k)
     rows = np.arange(x.size) + max(-k, 0)
     n = x.size + abs(k)
@@ -213,7 +222,7 @@ def diag(v: Operand, k: int = 0) -> Tensor:
 @implements(np.pad)
 @composite
 def pad(
-    array: Operand, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0
+    array: Operand, pad_width: Any, mode: Any = "constant", *, constant_values: Any = np._NoValue
 ) -> Tensor:
     """Wider at both ends of each axis, by constants ("constant") or by elements of the array.
 
@@ -224,18 +233,25 @@ def pad(
     pad_width
         How many before and after: a number, a pair, or a pair for each axis.
     mode
-        "constant", "edge", "reflect", "symmetric" or "wrap", as NumPy has them.
+        "constant", "edge", "reflect", "symmetric" or "wrap", as NumPy has them.  Its other modes
+        have no gradient.
     constant_values
-        Numbers, in the forms of `pad_width`.
+        Numbers, in the forms of `pad_width`; by default 0.
     """
-    x = as_tensor(array)
+    x, pad_width = as_tensor(array), bare(pad_width)
+    given = constant_values is not np._NoValue
+    options = {"constant_values": bare(constant_values)} if given else {}
     if mode != "constant":
-        return padded_by_elements(x, pad_width, mode)
-    try:
-        frame = np.pad(np.zeros(x.shape, x.dtype), pad_width, constant_values=constant_values)
-        before = np.broadcast_to(pad_width, (x.ndim, 2))[:, 0].tolist()
-    except errors.NUMPY_ERRORS as error:
-        raise errors.explained(error, np.pad, [x], {"pad_width": pad_width}) from error
+        if mode in ("edge", "reflect", "symmetric", "wrap"):
+            return padded_by_elements(x, pad_width, mode, **options)
+        if wants_gradient(x):
+            raise errors.no_gradient_through(np.pad, "__call__", {}, [f"mode={shown(mode)}"])
+        return as_tensor(np.pad(x._array, pad_width, mode, **options))
+    frame = np.pad(np.zeros(x.shape, x.dtype), pad_width, **options)
+    if isinstance(pad_width, dict):  # of the axes that are padded
+        pad_width = [pad_width.get(i, pad_width.get(i - x.ndim, 0)) for i in range(x.ndim)]
+        pad_width = [np.broadcast_to(width, 2) for width in pad_width]
+    before = np.broadcast_to(pad_width, (x.ndim, 2))[:, 0].tolist()
     index = tuple(slice(start, start + n) for start, n in zip(before, x.shape))
     inside = apply(primitives.scatter_add, x, index=index, shape=frame.shape)
     return inside + frame if np.any(frame) else inside
@@ -253,7 +269,7 @@ def sliding_window_view(
     The derivative adds shifted slices, one for each position inside a window.
     """
     x = as_tensor(x)
-    sizes = check_shape("sliding_window_view: window_shape", window_shape)
-    axes = range(x.ndim) if axis is None else axis
-    axes = tuple(a % max(x.ndim, 1) for a in check_shape("sliding_window_view: axis", axes))
+    sizes = check_shape("sliding_window_view: window_shape", bare(window_shape))
+    each = range(x.ndim) if axis is None else check_shape("sliding_window_view: axis", axis)
+    axes = tuple(axis_of("sliding_window_view", x.shape, i) for i in each)
     return apply(more_primitives.sliding_window_view, x, window_shape=sizes, axis=axes)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from .. import errors, primitives
+from ..attributes import bare
 from ..blocks import composite
 from ..more_primitives import at
 from ..operators import Operand, plain
 from ..protocols import implements
 from ..settings import check_list
 from ..tensor import Tensor, apply, as_tensor
-from .shapes import atleast_1d, atleast_2d, atleast_3d, expand_dims, moveaxis
+from .shapes import atleast_1d, atleast_2d, atleast_3d, axis_of, expand_dims, moveaxis
 
 
 @implements(np.concatenate)
@@ -76,11 +77,11 @@ def append(arr: Operand, values: Operand, axis: int | None = None) -> Tensor:
 
 def parts(function: Callable[..., Any], ary: Operand, sections: Any, axis: int) -> list[Tensor]:
     """The parts along an axis into which a function of NumPy divides a line of that length."""
-    x = as_tensor(ary)
+    x, sections = as_tensor(ary), bare(sections)
+    axis = axis_of(function.__name__, x.shape, axis)
     try:
-        axis = np.lib.array_utils.normalize_axis_index(plain(axis), x.ndim)
         stretches = function(np.arange(x.shape[axis]), sections)
-    except errors.NUMPY_ERRORS as error:
+    except (*errors.NUMPY_ERRORS, ZeroDivisionError) as error:
         options = {"indices_or_sections": sections, "axis": axis}
         raise errors.explained(error, function, [x], options) from error
     slices = [slice(s[0], s[-1] + 1) if len(s) else slice(0, 0) for s in map(list, stretches)]

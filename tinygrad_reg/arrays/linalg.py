@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import errors, more_primitives
 from ..blocks import composite
+from ..checks import check_bool
 from ..half import through_float32
 from ..operators import Axis, Operand, axes_of
 from ..primitives import kept
@@ -41,8 +42,10 @@ solve = of_matrices(np.linalg.solve)
 @implements(np.linalg.cholesky)
 def cholesky(a: Operand, /, *, upper: bool = False) -> Tensor:
     """The lower triangular L with L Lᵀ = a, or its transpose."""
-    lower = apply(np.linalg.cholesky, as_float(as_tensor(a)))
-    return matrix_transpose(lower) if upper else lower
+    x = as_float(as_tensor(a))
+    if check_bool("cholesky: upper", upper):  # which reads the upper triangle
+        return matrix_transpose(apply(np.linalg.cholesky, matrix_transpose(x)))
+    return apply(np.linalg.cholesky, x)
 
 
 class SlogdetResult(NamedTuple):
@@ -85,14 +88,14 @@ def norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False)
         Whether they are left with size 1.
     """
     t = as_float(as_tensor(x))
-    if ord is None:
-        return root_or_zero((t * t).sum(axis, keepdims), 2)
+    if ord is None and axis is None:
+        return root_or_zero((t * t).sum(None, keepdims), 2)
     axes = axes_of("norm", t.shape, range(t.ndim) if axis is None else axis)
     if len(axes) == 1:
         return norm_of_vectors(t, ord, axes[0], keepdims)
     if len(axes) == 2:
         return norm_of_matrices(t, ord, axes, keepdims)
-    raise ValueError(f"norm of shape {t.shape}: with ord={ord!r} name one axis or two")
+    raise ValueError(f"norm of shape {t.shape}, ord={ord!r}: name one axis or two")
 
 
 def norm_of_vectors(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
@@ -103,14 +106,14 @@ def norm_of_vectors(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
         return x.abs().min(axis, keepdims)
     if ord == 0:
         return as_tensor((x != 0).sum(axis=axis, keepdims=keepdims)).astype(x.dtype)
-    p = check_float("norm: ord, of vectors,", ord)
+    p = check_float("norm: ord, of vectors,", 2 if ord is None else ord)
     total = (x.abs() ** p).sum(axis, keepdims)
     return root_or_zero(total, p) if p > 0 else total ** (1 / p)
 
 
 def norm_of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     """The greatest or least sum of a column or row, or Frobenius."""
-    if ord in ("fro", "f"):
+    if ord in (None, "fro", "f"):
         return root_or_zero((x * x).sum(axes, keepdims), 2)
     if ord in (1, -1, math.inf, -math.inf):
         summed, other = axes if abs(ord) == 1 else axes[::-1]
@@ -164,6 +167,8 @@ def matrix_trace(x: Operand, /, *, offset: int = 0) -> Tensor:
 def matrix_power(a: Operand, n: int) -> Tensor:
     """The product of n times the same matrix; of its inverse for n < 0."""
     x, n = as_tensor(a), check_int("matrix_power: n", n)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise np.linalg.LinAlgError(f"matrix_power of shape {x.shape}: matrices must be square")
     if n < 0:
         x, n = inv(x), -n
     power = None
@@ -174,7 +179,7 @@ def matrix_power(a: Operand, n: int) -> Tensor:
         if n:
             x = x @ x
     if power is None:
-        return as_tensor(np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape))
+        return as_tensor(np.zeros_like(x._array) + np.eye(x.shape[-1], dtype=x.dtype))
     return power
 
 
@@ -182,11 +187,22 @@ def matrix_power(a: Operand, n: int) -> Tensor:
 @composite
 def multi_dot(arrays: Sequence[Operand]) -> Tensor:
     """The product of matrices, from left to right."""
-    product: Tensor = reduce(dot, check_list("multi_dot", "arrays to multiply", arrays))
+    factors = [as_tensor(x) for x in check_list("multi_dot", "arrays to multiply", arrays)]
+    if len(factors) < 2 or not all(x.ndim in (1, 2) for x in factors):
+        shapes = [x.shape for x in factors]
+        raise ValueError(f"multi_dot of shapes {shapes}: two matrices or more are needed")
+    product: Tensor = reduce(dot, factors)
     return product
 
 
-implements(np.linalg.outer)(outer)
+@implements(np.linalg.outer)
+def outer_of_vectors(x: Operand, y: Operand, /) -> Tensor:
+    """The products of all elements of a vector with all of another."""
+    if as_tensor(x).ndim != 1 or as_tensor(y).ndim != 1:
+        raise ValueError("outer: np.linalg.outer takes vectors; np.outer takes arrays of any shape")
+    return outer(x, y)
+
+
 implements(np.linalg.tensordot)(lambda x, y, /, *, axes=2: tensordot(x, y, axes))
 implements(np.linalg.cross)(lambda x, y, /, *, axis=-1: cross(x, y, axis=axis))
 implements(np.linalg.matmul)(lambda x, y, /: as_tensor(x) @ y)
@@ -194,10 +210,20 @@ implements(np.linalg.matmul)(lambda x, y, /: as_tensor(x) @ y)
 
 @implements(np.vecdot)
 @composite
+def vecdot(x: Operand, y: Operand) -> Tensor:
+    """Σ x y over the last axis."""
+    return vecdot_along(x, y)
+
+
+@implements(np.linalg.vecdot)
+@composite
 @through_float32
-def vecdot(x: Operand, y: Operand, axis: int = -1) -> Tensor:
-    """Σ x y over an axis, the last by default."""
-    return (as_tensor(x) * y).sum(axis)
-
-
-implements(np.linalg.vecdot)(lambda x, y, /, *, axis=-1: vecdot(x, y, axis))
+def vecdot_along(x: Operand, y: Operand, /, *, axis: int = -1) -> Tensor:
+    """Σ x y over an axis."""
+    x, y = as_tensor(x), as_tensor(y)
+    x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"vecdot: vectors of {x.shape[-1]} and of {y.shape[-1]} elements")
+    if x.dtype.kind != "f" and y.dtype.kind != "f":  # for them NumPy's sums have types of their own
+        return as_tensor(np.vecdot(x._array, y._array))
+    return (x * y).sum(-1)

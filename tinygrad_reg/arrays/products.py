@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from .. import errors, primitives
+from ..attributes import bare
 from ..blocks import composite
 from ..operators import Operand, axes_of
 from ..protocols import implements
@@ -158,6 +159,8 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     Tensor([11.])
     """
     labels, output, arrays = parsed(operands)
+    if all(x.dtype.kind != "f" for x in arrays):  # for them NumPy's sums have types of their own
+        return as_tensor(np.einsum(*bare(operands), optimize=optimize))
     empty = [np.broadcast_to(0.0, x.shape) for x in arrays]
     interleaved = [part for pair in zip(empty, labels) for part in pair]
     try:  # what is wrong with the subscripts, NumPy says
@@ -237,6 +240,8 @@ class Term(NamedTuple):
 
 def parsed(operands: Sequence[Any]) -> tuple[list[Labels], Labels, list[Tensor]]:
     """The labels of the axes of each array, those of the result, and the arrays."""
+    if len(operands) < 2:
+        raise TypeError("einsum: subscripts and arrays are needed, as in einsum('ij,jk->ik', x, y)")
     if isinstance(operands[0], str):
         before, arrow, after = operands[0].replace(" ", "").replace("...", ".").partition("->")
         terms, given = [numbers(term) for term in before.split(",")], operands[1:]
@@ -248,6 +253,10 @@ def parsed(operands: Sequence[Any]) -> tuple[list[Labels], Labels, list[Tensor]]
     arrays = [as_tensor(x) for x in given]
     if len(terms) != len(arrays):
         raise ValueError(f"einsum: {len(terms)} terms of subscripts for {len(arrays)} arrays")
+    for term, x in zip(terms, arrays):
+        named = len(term) - term.count(DOTS)
+        if named > x.ndim or (named < x.ndim and DOTS not in term):
+            raise ValueError(f"einsum: subscripts for {named} axes of an array of shape {x.shape}")
     used = [label for term in terms for label in term]
     if output is None:  # by default those that come once, in alphabetical order
         output = [DOTS] * (DOTS in used)
@@ -256,6 +265,10 @@ def parsed(operands: Sequence[Any]) -> tuple[list[Labels], Labels, list[Tensor]]
     counts = [max(x.ndim - len(term) + 1, 0) * (DOTS in term) for x, term in zip(arrays, terms)]
     unused = [label for label in range(len(LETTERS)) if label not in used]
     labels = [with_dots(term, unused, n) for term, n in zip(terms, counts)]
+    if DOTS not in output and max(counts) > 0:
+        raise ValueError(
+            "einsum: the result must have '...', too, for the axes that they stand for"
+        )
     return labels, with_dots(output, unused, max(counts)), arrays
 
 
@@ -265,6 +278,8 @@ def numbers(labels: Iterable[Any]) -> Labels:
     for label in named:
         if isinstance(label, str) and label not in (*LETTERS, "."):
             raise ValueError(f"einsum: subscripts are letters, '...', ',' and '->', not {label!r}")
+        if not isinstance(label, str) and label not in range(len(LETTERS)):
+            raise ValueError(f"einsum: indices are whole numbers from 0 to 51, not {label!r}")
     return [
         DOTS if label == "." else LETTERS.index(label) if isinstance(label, str) else label
         for label in named

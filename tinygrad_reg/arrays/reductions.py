@@ -12,17 +12,18 @@ from numpy import float16
 from .. import more_primitives
 from ..attributes import bare
 from ..blocks import composite
+from ..checks import check_bool
 from ..errors import shown
 from ..half import through_float32
 from ..more_primitives import at
-from ..operators import Axis, Operand, axes_of, count_along
+from ..operators import Axis, Operand, axes_of, count_along, plain
 from ..primitives import Shape, is_number, kept
 from ..protocols import implements
 from ..settings import check_float, check_int
 from ..tensor import Tensor, apply, as_tensor
 from .choices import sort, where
 from .joining import concatenate, stack
-from .shapes import broadcast_to, moveaxis
+from .shapes import axis_of, broadcast_to, moveaxis
 
 
 def of_method(name: str) -> Callable[..., Tensor]:
@@ -52,6 +53,8 @@ def var(
 ) -> Tensor:
     """Mean squared deviation from the mean; ddof=1 divides by n - 1 instead of n."""
     x = as_tensor(a)
+    if correction is not None and ddof != 0:
+        raise ValueError("var: ddof and correction are two names for the same; give one of them")
     ddof = check_float("var: ddof", ddof if correction is None else correction)
     freedom = count_along("var", x.shape, axis) - ddof
     squares = (x - x.mean(axis, keepdims=True)) ** 2
@@ -118,11 +121,13 @@ def average(
         w = broadcast_to(w.transpose(order).reshape(sides), x.shape)
     dtype = np.result_type(x.dtype, w.dtype)
     if dtype == float16:
-        x, w = x.astype(np.float32), w.astype(np.float32)
+        x = x.astype(np.float32)
+    w = w.astype(np.result_type(x.dtype, w.dtype))
     total = w.sum(axis, keepdims)
     if np.any(total == 0):
         raise ZeroDivisionError("average: weights sum to zero, so there is no average")
     mean = (x * w).sum(axis, keepdims) / total
+    total = total.astype(mean.dtype)
     if dtype == float16:
         mean, total = mean.astype(dtype), total.astype(dtype)
     return (mean, total) if returned else mean
@@ -132,8 +137,10 @@ def average(
 @composite
 def prod(a: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Π x along an axis, several, or all (None)."""
-    x = as_tensor(a)
-    axes = axes_of("prod", x.shape, range(x.ndim) if axis is None else axis if x.ndim else ())
+    x, keepdims = as_tensor(a), check_bool("prod: keepdims", keepdims)
+    if axis is None or (x.ndim == 0 and plain(axis) in (0, -1)):  # of a number there is an axis 0
+        axis = tuple(range(x.ndim))
+    axes = axes_of("prod", x.shape, axis)
     rest = without(axes, x.shape)
     sides = (*rest, count_along("prod", x.shape, axes))
     last = moveaxis(x, axes, range(-len(axes), 0)).reshape(sides)
@@ -160,7 +167,7 @@ def running(function: Callable[..., Any], a: Operand, axis: int | None) -> Tenso
     x = as_tensor(a)
     if axis is None or x.ndim == 0:
         x, axis = x.reshape(-1), axis or 0
-    (axis,) = axes_of(function.__name__, x.shape, axis)
+    axis = axis_of(function.__name__, x.shape, axis)
     return apply(function, x, axis=axis)
 
 
@@ -174,12 +181,15 @@ def diff(
     append: Operand | None = None,
 ) -> Tensor:
     """The nth differences between neighbours along an axis, x[1:] - x[:-1] for n = 1."""
-    x = as_tensor(a)
-    (axis,) = axes_of("diff", x.shape, axis)
+    x, n = as_tensor(a), check_int("diff: n", n, least=0)
+    if n == 0:
+        return x
+    axis = axis_of("diff", x.shape, axis)
     ends = [end if end is None else a_slice(end, x, axis) for end in (prepend, append)]
     x = concatenate([part for part in (ends[0], x, ends[1]) if part is not None], axis)
-    for _ in range(check_int("diff: n", n, least=0)):
-        x = x[at(axis, slice(1, None))] - x[at(axis, slice(None, -1))]
+    for _ in range(n):
+        after, before = x[at(axis, slice(1, None))], x[at(axis, slice(None, -1))]
+        x = as_tensor(after != before) if x.dtype == bool else after - before
     return x
 
 
@@ -187,7 +197,7 @@ def a_slice(end: Operand, x: Tensor, axis: int) -> Tensor:
     """What is put before or after x along an axis: a number stands for a slice of it."""
     if np.ndim(bare(end)) > 0:
         return as_tensor(end)
-    number = as_tensor(np.asarray(end, x.dtype) if is_number(end) else end)
+    number = as_tensor(np.asarray(end, np.result_type(x.dtype, end)) if is_number(end) else end)
     return broadcast_to(number, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
 
 

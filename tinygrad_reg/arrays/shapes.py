@@ -11,7 +11,7 @@ import numpy as np
 from .. import errors, primitives
 from ..attributes import bare
 from ..checks import check_shape
-from ..operators import Operand
+from ..operators import Operand, plain
 from ..primitives import Shape
 from ..protocols import implements, wants_gradient
 from ..tensor import Tensor, apply, as_tensor, constant
@@ -37,11 +37,11 @@ def copy(x: Operand) -> Tensor:
 
 
 @implements(np.full_like)
-def full_like(a: Operand, fill_value: Operand, **options: Any) -> Any:
+def full_like(a: Operand, fill_value: Operand, *args: Any, **options: Any) -> Any:
     """An array of the same shape and type, all of it this constant."""
     if wants_gradient(fill_value):
         raise errors.no_gradient_through(np.full_like, "__call__", {}, None)
-    array = np.full_like(bare(a), bare(fill_value), **options)
+    array = np.full_like(bare(a), bare(fill_value), *args, **options)
     return constant(array) if array.dtype.kind == "f" else array
 
 
@@ -94,6 +94,15 @@ def regrouping(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
 expand_dims = regrouping(np.expand_dims)
 squeeze = regrouping(np.squeeze)
+
+
+def axis_of(name: str, shape: Shape, axis: Any) -> int:
+    """A single axis, counted from the front."""
+    try:
+        return np.lib.array_utils.normalize_axis_index(plain(axis), len(shape))
+    except errors.NUMPY_ERRORS as error:
+        what = f"{name} of shape {shape}, axis={errors.shown(axis)}"
+        raise errors.rephrased(error, what) from error
 
 
 def at_least(function: Callable[..., Any]) -> Callable[..., Tensor]:
