@@ -329,3 +329,112 @@ def test_arguments_that_make_no_sense_raise_an_error_that_names_the_function(fun
         for value in WRONG:
             way = next(ways(function, calls[0], **{key: value}))
             compare(function, *way, lenient=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "reflect", "reflect_type": "odd"},
+        {"mode": "symmetric", "reflect_type": "even"},
+        {"mode": "maximum", "stat_length": 2},
+        {"mode": "linear_ramp", "end_values": 2.0},
+        {"mode": "edge", "constant_values": 2.0},
+        {"mode": "wrap", "bogus": 2.0},
+    ],
+)
+def test_what_only_some_modes_of_pad_know_is_not_taken_for_something_else(options):
+    compare(np.pad, [MATRIX, 1], options)
+
+
+@pytest.mark.parametrize("function", [np.quantile, np.median, np.max], ids=full_name)
+def test_without_elements_there_is_no_quantile_and_no_extreme(function):
+    others = [0.5] if function is np.quantile else []
+    with pytest.raises(ValueError, match=function.__name__):
+        function(Tensor(EMPTY), *others, axis=0)
+
+
+def test_quantiles_of_integers_are_floats():
+    """NumPy keeps integers if the share is one, too."""
+    assert np.quantile(Tensor(INTEGERS), 1).dtype == np.float64
+
+
+# --- Methods -------------------------------------------------------------------------------------
+
+METHODS = {
+    "all": [(), (0,), (None, True)],
+    "any": [(), (-1,)],
+    "argmax": [(), (0,), (1, True)],
+    "argmin": [(), (0,)],
+    "argsort": [(), (0,), (None,)],
+    "argpartition": [(1,), (1, 0)],
+    "clip": [(0, 1), (None, 1), (0,), (VECTOR, 2)],
+    "compress": [([True, False, True], 0)],
+    "conj": [()],
+    "copy": [()],
+    "cumsum": [(), (0,), (-1,)],
+    "cumprod": [(), (0,), (-1,)],
+    "diagonal": [(), (1,), (0, 1, 0)],
+    "dot": [(VECTOR,), (2,), ([1, 2, 3, 4],)],
+    "flatten": [()],
+    "nonzero": [()],
+    "prod": [(), (0,), ((0, 1),)],
+    "ravel": [()],
+    "repeat": [(2,), ([1, 0, 2], 0)],
+    "round": [(), (1,)],
+    "squeeze": [()],
+    "std": [(), (0,)],
+    "swapaxes": [(0, 1)],
+    "take": [([0, 1],), (1, 0), ([0, 5], 1, "wrap")],
+    "trace": [(), (1,)],
+    "var": [(), (0,)],
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("array", [MATRIX, INTEGERS, TRUTHS, SINGLE], ids=lambda x: str(x.dtype))
+def test_methods_give_what_methods_of_arrays_give(name, array):
+    if (name, array.dtype) == ("conj", bool):
+        return  # as np.conj, which makes integers of truths
+    numpys = {"all", "any", "argmax", "argmin", "prod", "std", "var"}  # have `out` in between
+    for args in METHODS[name]:
+        options = {}
+        if name in numpys and len(args) > 1:
+            args, options = args[:1], {"keepdims": args[1]}
+        if name == "take" and len(args) > 2:
+            args, options = args[:2], {"mode": args[2]}
+        expected = outcome(getattr(array, name), args, options)
+        for requires_grad in (False, array.dtype.kind == "f"):
+            found = outcome(getattr(Tensor(array, requires_grad), name), args, options)
+            if isinstance(expected, Exception):
+                assert isinstance(found, type(expected))
+                continue
+            assert_same(found, expected, f"{name}{args} of {array.dtype}")
+
+
+def test_tensors_among_lists_numbers_and_arrays():
+    t = Tensor(VECTOR, requires_grad=True)
+    for function, args in [
+        (np.concatenate, [[[1.0, 2.0], VECTOR]]),
+        (np.stack, [[[1, 2, 3, 4], VECTOR]]),
+        (np.vstack, [(VECTOR, [1.0] * 4, [[2, 2, 2, 2]])]),
+        (np.where, [[True, False, True, True], VECTOR, 2]),
+        (np.clip, [[0.0, 0.1, 0.2, 3], VECTOR, 2]),
+        (np.dot, [[1, 2, 3, 4], VECTOR]),
+        (np.outer, [3, VECTOR]),
+        (np.append, [[True], VECTOR]),
+        (np.einsum, ["i,i", [1, 2, 3, 4], VECTOR]),
+        (np.average, [[1.0, 2, 3, 4], None, VECTOR]),
+        (np.interp, [0.5, [0, 1, 2, 3], VECTOR]),
+    ]:
+        ours = [
+            t if x is VECTOR else type(x)(t if y is VECTOR else y for y in x)
+            if isinstance(x, (list, tuple)) else x
+            for x in args
+        ]  # fmt: skip
+        if function is np.interp:  # has no rule
+            with pytest.raises(TypeError, match=r"np\.interp has no derivative rule"):
+                function(*ours)
+            continue
+        result = function(*ours)
+        assert result.requires_grad
+        np.testing.assert_allclose(result.numpy(), function(*args), rtol=1e-12)

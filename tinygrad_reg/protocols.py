@@ -90,15 +90,13 @@ class Protocols(Methods[Result]):
         if func not in array_functions:
             return self._on_arrays(func, args, kwargs)
         ours = array_functions[func]
-        try:
-            given = signature_of(ours).bind(*args, **kwargs)
-            drop_no_values(given)
-        except TypeError:
+        if not takes(ours, args, kwargs):
             given, unknown = in_our_words(func, ours, args, kwargs)
             if unknown:
                 return self._on_arrays(func, args, kwargs, unknown=unknown)
+            args, kwargs = given.args, given.kwargs
         try:
-            return ours(*given.args, **given.kwargs)
+            return ours(*args, **kwargs)
         except errors.NUMPY_ERRORS as error:
             if func.__name__ in str(error):
                 raise
@@ -131,10 +129,16 @@ class Protocols(Methods[Result]):
         return self.constant(x.copy()) if is_float else x
 
 
-def drop_no_values(given: BoundArguments) -> None:
-    """Leave out what only repeats a default of NumPy's."""
-    for name in [name for name, x in given.arguments.items() if x is np._NoValue]:
-        del given.arguments[name]
+def takes(ours: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether our function takes these arguments as they are.
+
+    What is given first may have another name here, and NumPy's mark for no value no meaning.
+    """
+    try:
+        given = signature_of(ours).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return bool(args) and not any(x is np._NoValue for x in given.arguments.values())
 
 
 def visible(x: Any) -> Any:
@@ -165,7 +169,8 @@ def in_our_words(
     try:
         theirs = signature_of(function)
     except ValueError:  # older versions of NumPy do not tell it for functions written in C
-        return BoundArguments(own, OrderedDict()), [n for n in kwargs if n not in own.parameters]
+        unknown = [name for name in kwargs if name not in own.parameters]
+        return BoundArguments(own, OrderedDict()) if unknown else own.bind(*args, **kwargs), unknown
     pairs = zip(theirs.parameters, own.parameters)  # NumPy's `a` may be called x here
     names = {their: mine for their, mine in pairs if mine not in theirs.parameters}
     given = OrderedDict()

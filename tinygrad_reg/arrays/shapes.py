@@ -37,11 +37,20 @@ def copy(x: Operand) -> Tensor:
 
 
 @implements(np.full_like)
-def full_like(a: Operand, fill_value: Operand, *args: Any, **options: Any) -> Any:
+def full_like(
+    a: Operand,
+    fill_value: Operand,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Any:
     """An array of the same shape and type, all of it this constant."""
     if wants_gradient(fill_value):
         raise errors.no_gradient_through(np.full_like, "__call__", {}, None)
-    array = np.full_like(bare(a), bare(fill_value), *args, **options)
+    array = np.full_like(bare(a), bare(fill_value), dtype, order, subok, shape, device=device)
     return constant(array) if array.dtype.kind == "f" else array
 
 
