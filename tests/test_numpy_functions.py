@@ -39,9 +39,17 @@ REDUCTION = {"axis": AXES, "keepdims": [*BOOL, NONE]}
 LIMITED = {"dtype": TYPES, "out": [None], "where": [True, NONE], "initial": [1.0, NONE]}
 
 
+def parameters(function):
+    """Those of NumPy's function; none if it does not tell, as older versions for those in C."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}
+
+
 def limited(function):
     """What reductions have, as far as this one has it."""
-    known = inspect.signature(function).parameters
+    known = parameters(function)
     return {key: choices for key, choices in {**REDUCTION, **LIMITED}.items() if key in known}
 
 
@@ -273,13 +281,9 @@ def assert_same(found, expected, call):
         np.testing.assert_allclose(mine, other, tolerance, tolerance, err_msg=call)
 
 
-def parameters(function):
-    return inspect.signature(function).parameters
-
-
 def ways(function, args, **changed):
     """A call in all ways: as it is, by name as far as that goes, and with all defaults."""
-    if not {*changed} <= {*parameters(function)}:  # one of **kwargs
+    if not parameters(function) or not {*changed} <= {*parameters(function)}:  # one of **kwargs
         yield args, changed
         return
     bound = inspect.signature(function).bind(*args)

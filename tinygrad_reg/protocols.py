@@ -34,6 +34,7 @@ from .scope import here
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
+NO_VALUE = np._NoValue
 
 
 class Protocols(Methods[Result]):
@@ -138,7 +139,10 @@ def takes(ours: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool
         given = signature_of(ours).bind(*args, **kwargs)
     except TypeError:
         return False
-    return bool(args) and not any(x is np._NoValue for x in given.arguments.values())
+    for x in given.arguments.values():
+        if x is NO_VALUE:
+            return False
+    return bool(args)
 
 
 def visible(x: Any) -> Any:
