@@ -399,7 +399,8 @@ enter("resize", real, at=alike(empty=False), new_shape=lambda shape: shapes(),
       torch=moved(np.resize))
 enter("repeat", real, how=repeats, method=BOTH,
       f=lambda x, how, method: x.repeat(*how) if method else np.repeat(x, *how),
-      torch=lambda x, how, method: torch.repeat_interleave(x, torch.tensor(how[0]), how[1]))
+      torch=lambda x, how, method: torch.repeat_interleave(
+          x, torch.tensor(how[0], dtype=torch.int64), how[1]))
 enter("tile", real, at=alike(max_dims=3), f=np.tile, reps=[2, 1, (), (2, 1), (1, 3, 1, 2), 0],
       torch=lambda x, reps: torch.tile(x, reps if isinstance(reps, tuple) else (reps,)))
 enter("roll", real, how=turns, f=lambda x, how: np.roll(x, *how),

@@ -7,6 +7,7 @@ The result is NumPy's, or the error names the function.
 
 import inspect
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -206,7 +207,7 @@ TABLE = {
         "ord": ["fro", 1, -1, 2, -2, "nuc", np.inf, -np.inf], "keepdims": BOOL}),
 }  # fmt: skip
 
-WRONG = ["a", object(), 1.5, 99, -99, (0, 99), (0, 0, 0), [[0], [1, 2]], None, MATRIX]
+WRONG = ["a", object(), 1.5, 99, -99, (0, 99), (0, 0, 0), [[0], [1, 2]], None, MATRIX.copy()]
 
 
 def in_tensors(x, requires_grad):
@@ -220,13 +221,18 @@ def in_tensors(x, requires_grad):
 
 def outcome(function, args, options):
     """All arrays in the result, or the error."""
+    result = raw_outcome(function, args, options)
+    return result if isinstance(result, Exception) else list(arrays_in(result))
+
+
+def raw_outcome(function, args, options):
+    """The result, or the error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            result = function(*args, **options)
+            return function(*args, **options)
         except Exception as error:
             return error
-    return list(arrays_in(result))
 
 
 def arrays_in(x):
@@ -242,7 +248,7 @@ REFUSED = "is not supported where a gradient is wanted", "has no derivative rule
 
 def compare(function, args, options, lenient=False):
     """Compare a call with tensors, of both kinds, with the same call with arrays."""
-    expected = outcome(function, args, options)
+    expected = outcome(function, *deepcopy((args, options)))  # which may be written into
     if lenient and isinstance(expected, list) and any(x.dtype.kind not in "fiub" for x in expected):
         expected = TypeError("NumPy makes texts or objects of it, tensors do not")
     for requires_grad in (False, True):
@@ -333,6 +339,38 @@ def test_arguments_that_make_no_sense_raise_an_error_that_names_the_function(fun
         for value in WRONG:
             way = next(ways(function, calls[0], **{key: value}))
             compare(function, *way, lenient=True)
+
+
+@pytest.mark.parametrize("function", TABLE, ids=full_name)
+def test_no_gradient_is_lost_without_a_word(function):
+    """A tensor in the place of any number or array passes its gradient on, or is refused."""
+    constant = {(np.where, 0), (np.compress, 0), (np.extract, 0), (np.full_like, 0)}
+    names = dict(enumerate(parameters(function)))
+    calls, values = TABLE[function]
+    for args in calls:
+        singles = [(args, {key: x}) for key, choices in values.items() for x in choices]
+        for positions, options in [(args, {}), *singles]:
+            for place, x in [*enumerate(positions), *options.items()]:
+                array = isinstance(x, np.ndarray) and x.dtype.kind == "f"
+                number = isinstance(x, (int, float)) and names.get(place, place) in NUMBERS
+                counted = options.get("ord") == 0  # whose derivative is 0
+                if (function, place) in constant or counted or not (array or number):
+                    continue
+                t = Tensor(np.asarray(x, float), requires_grad=True)
+                given = [*enumerate(in_tensors(list(positions), False)), *options.items()]
+                both = {key: t if key == place else part for key, part in given}
+                ours = [both.pop(i) for i in range(len(positions))]
+                found = raw_outcome(function, ours, both)
+                kept = isinstance(found, Exception) or any(
+                    isinstance(part, Tensor) and part.requires_grad for part in leaves([found])
+                )
+                assert kept, f"{full_name(function)} of {positions}, {options}: {place}"
+
+
+NUMBERS = {  # parameters for which floats make sense
+    "a_min", "a_max", "append", "constant_values", "correction", "ddof", "fill_value", "ord",
+    "prepend", "q", "values", "weights",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def pad(
     """
     x, pad_width = as_tensor(array), bare(pad_width)
     given = constant_values is not np._NoValue
-    options = {"constant_values": bare(constant_values)} if given else {}
+    options = {"constant_values": constant_values} if given else {}
     if mode != "constant":
         if mode in ("edge", "reflect", "symmetric", "wrap"):
             return padded_by_elements(x, pad_width, mode, **options)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import errors, more_primitives
+from ..attributes import bare
 from ..blocks import composite
 from ..checks import check_bool
 from ..half import through_float32
@@ -87,7 +88,7 @@ def norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False)
     keepdims
         Whether they are left with size 1.
     """
-    t = as_float(as_tensor(x))
+    t, ord = as_float(as_tensor(x)), checked_order(ord)
     if ord is None and axis is None:
         return root_or_zero((t * t).sum(None, keepdims), 2)
     axes = axes_of("norm", t.shape, range(t.ndim) if axis is None else axis)
@@ -96,6 +97,13 @@ def norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False)
     if len(axes) == 2:
         return norm_of_matrices(t, ord, axes, keepdims)
     raise ValueError(f"norm of shape {t.shape}, ord={ord!r}: name one axis or two")
+
+
+def checked_order(ord: Any) -> Any:
+    """The order of a norm, by which nothing is differentiated."""
+    if wants_gradient(ord):
+        raise errors.lost_gradient("norm: ord")
+    return bare(ord)
 
 
 def norm_of_vectors(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
@@ -132,7 +140,7 @@ def vector_norm(
     x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2
 ) -> Tensor:
     """The norm of all elements along one axis or several; see `norm`."""
-    t = as_float(as_tensor(x))
+    t, ord = as_float(as_tensor(x)), checked_order(ord)
     axes = axes_of("vector_norm", t.shape, range(t.ndim) if axis is None else axis)
     flat = moveaxis(t, axes, range(-len(axes), 0)).reshape(*without(axes, t.shape), -1)
     result = norm_of_vectors(flat, ord, -1, keepdims=False)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import float16
 
 from .. import more_primitives
-from ..attributes import bare
+from ..attributes import bare, own_array
 from ..blocks import composite
 from ..checks import check_bool
 from ..errors import shown
@@ -215,7 +215,7 @@ def median(a: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
 @composite
 def percentile(a: Operand, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """`quantile` of q / 100."""
-    return quantile(a, np.asarray(q) / 100, axis, keepdims=keepdims)
+    return quantile(a, own_array("percentile: q", q) / 100, axis, keepdims=keepdims)
 
 
 @implements(np.quantile)
@@ -234,7 +234,7 @@ def quantile(a: Operand, q: Any, axis: Axis = None, *, keepdims: bool = False) -
     keepdims
         Whether these axes are left with size 1.
     """
-    x, shares = as_tensor(a), np.asarray(q, float)
+    x, shares = as_tensor(a), own_array("quantile: q", q).astype(float)
     if not np.all((shares >= 0) & (shares <= 1)):
         raise ValueError(f"quantile: q must be from 0 to 1, not {shown(q)}")
     axes = axes_of("quantile", x.shape, range(x.ndim) if axis is None else axis)
