@@ -678,6 +678,12 @@ enter("norm of vectors", uneven, at=alike(min_dims=1, empty=False), ord=VECTORS,
       keepdims=BOTH, f=np.linalg.norm,
       torch=lambda x, ord, axis, keepdims: torch.linalg.vector_norm(
           x, 2 if ord is None else ord, axis, keepdims))
+for order in (None, 2, 4):
+    place(f"norm of vectors, ord={order}, with a 0",  # where |x| has a kink, and x² has none
+          lambda x, order=order: np.linalg.norm(x, order, axis=1), [[0, -0.3, 1.3], [2, 0, 1]],
+          torch=lambda x, order=order: torch.linalg.vector_norm(x, order or 2, 1))
+place("vector_norm, with a 0", np.linalg.vector_norm, [[0, -0.3, 1.3], [2, 0, 1]],
+      torch=lambda x: torch.linalg.vector_norm(x))
 enter("norm of matrices", uneven, at=alike(min_dims=2, empty=False), ord=MATRICES, keepdims=BOTH,
       axis=axis_pairs, f=np.linalg.norm,
       torch=lambda x, ord, axis, keepdims: torch.linalg.matrix_norm(x, ord, axis, keepdims))

@@ -115,7 +115,8 @@ def norm_of_vectors(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
     if ord == 0:
         return as_tensor((x != 0).sum(axis=axis, keepdims=keepdims)).astype(x.dtype)
     p = check_float("norm: ord, of vectors,", 2 if ord is None else ord)
-    total = (x.abs() ** p).sum(axis, keepdims)
+    powers = x * x if p == 2 else x.abs() ** p  # |x| has a kink at 0, x² has none
+    total = powers.sum(axis, keepdims)
     return root_or_zero(total, p) if p > 0 else total ** (1 / p)
 
 
