@@ -50,7 +50,9 @@ def full_like(
     """An array of the same shape and type, all of it this constant."""
     if wants_gradient(fill_value):
         raise errors.no_gradient_through(np.full_like, "__call__", {}, None)
-    array = np.full_like(bare(a), bare(fill_value), dtype, order, subok, shape, device=device)
+    options = {"dtype": dtype, "order": order, "shape": shape, "device": device}
+    given = {key: x for key, x in options.items() if x is not None}  # Dask has not all
+    array = np.full_like(bare(a), bare(fill_value), **given)
     return constant(array) if array.dtype.kind == "f" else array
 
 
