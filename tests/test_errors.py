@@ -178,7 +178,7 @@ WRONG = [
     (lambda: np.expand_dims(T, 0.5), TypeError, r"expand_dims of shape \(3, 4\), axis=0.5"),
     (lambda: np.squeeze(T, 0), ValueError, r"squeeze of shape \(3, 4\), axis=0: cannot select"),
     (lambda: np.squeeze(T, "a"), TypeError, "squeeze of shape .*axis='a'"),
-    (lambda: np.vdot(T, T.T), ValueError, r"vdot: shapes \(3, 4\) and \(4, 3\) differ"),
+    (lambda: F.vdot(T, T.T), ValueError, r"vdot: shapes \(3, 4\) and \(4, 3\) differ"),
     (lambda: np.concatenate([T, T[0]]), ValueError, r"concatenate of shape \(3, 4\) and \(4,\)"),
     (lambda: F.concatenate([T, T], axis="a"), TypeError, "concatenate of shape .*axis='a'"),
     (lambda: F.concatenate([]), ValueError, "concatenate: there are no arrays to join"),
