@@ -8,7 +8,7 @@ from .anomaly import AnomalyError, detect_anomaly
 from .blocks import composite, no_grad, scope
 from .errors import StaleValueError
 from .gradient import grad, hessian, hvp, jacobian, value_and_grad
-from .memory import save_memory
+from .memory import keep_freed_memory, save_memory
 from .numerical import gradcheck
 from .random import seed
 from .tensor import Tensor
@@ -42,6 +42,9 @@ __all__ = [
     "seed",
     "value_and_grad",
 ]
+
+
+keep_freed_memory()
 
 
 def __getattr__(name: str) -> Any:
