@@ -614,7 +614,7 @@ def l2_penalty(weights: Tensor | Iterable[Tensor], alpha: float | Sequence[float
     Tensor([ 0.1, -0.2])
     """
     weights, alpha = check_penalty("l2_penalty", weights, alpha)
-    if any(w._array.dtype.type is float16 for w in weights):
+    if float16 in [w._array.dtype.type for w in weights]:
         return penalty_in_float32(l2_penalty, weights, alpha)
     if isinstance(alpha, float):
         return sum_of_squares(*weights) * (0.5 * alpha)
@@ -640,7 +640,7 @@ def l1_penalty(weights: Tensor | Iterable[Tensor], beta: float | Sequence[float]
     Tensor([ 0.5,  0. , -0.5])
     """
     weights, beta = check_penalty("l1_penalty", weights, beta)
-    if any(w._array.dtype.type is float16 for w in weights):
+    if float16 in [w._array.dtype.type for w in weights]:
         return penalty_in_float32(l1_penalty, weights, beta)
     magnitudes = [w.abs().sum() for w in weights]
     if isinstance(beta, float):

@@ -18,6 +18,11 @@ from .tensor import Tensor, as_tensor
 P = ParamSpec("P")
 
 
+def is_half_array(x: Any) -> bool:
+    """Tell whether x is an array of float16, and no tensor."""
+    return getattr(getattr(x, "dtype", None), "type", None) is float16
+
+
 def through_float32(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """Decorate a function: with a first argument of float16 it computes in float32.
 
@@ -36,8 +41,8 @@ def through_float32(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @wraps(function)
     def computed(*args: Any, **kwargs: Any) -> Any:
         x: Any = args[0] if args else kwargs.get(name)
-        dtype = x._array.dtype if isinstance(x, Tensor) else getattr(x, "dtype", None)
-        if getattr(dtype, "type", None) is not float16:
+        half = x._array.dtype.type is float16 if isinstance(x, Tensor) else is_half_array(x)
+        if not half:
             return function(*args, **kwargs)
         wide = as_tensor(x).astype(np.float32)
         args, kwargs = ((wide, *args[1:]), kwargs) if args else (args, {**kwargs, name: wide})

@@ -148,7 +148,10 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(shape[1], dtype), name="bias") if bias else None
 
     def forward(self, x: Operand) -> Tensor:
-        return told_of_float64(F.linear(x, self.weight, self.bias), self.weight)
+        y = F.linear(x, self.weight, self.bias)
+        if y._array.dtype is not self.weight._array.dtype:
+            warn_of_float64(y, self.weight)
+        return y
 
     def settings(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
@@ -186,7 +189,10 @@ class DropConnectLinear(Linear):
 
     def forward(self, x: Operand) -> Tensor:
         weight = F.dropconnect(self.weight, self.p, self.training, self.rng)
-        return told_of_float64(F.linear(x, weight, self.bias), weight)
+        y = F.linear(x, weight, self.bias)
+        if y._array.dtype is not weight._array.dtype:
+            warn_of_float64(y, weight)
+        return y
 
     def settings(self) -> str:
         return f"{self.in_features}, {self.out_features}, p={self.p}, bias={self.bias is not None}"
@@ -247,7 +253,9 @@ class BatchNorm1d(Module):
             self.momentum,
             self.eps,
         )
-        return told_of_float64(y, self.running_mean)
+        if y._array.dtype is not self.running_mean._array.dtype:
+            warn_of_float64(y, self.running_mean)
+        return y
 
     def settings(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
@@ -311,17 +319,15 @@ class Sigmoid(Module):
 warned_of_float64 = False
 
 
-def told_of_float64(result: Tensor, own: Tensor) -> Tensor:
-    """The result of a layer, with one warning in a program if data of float64 has widened it."""
+def warn_of_float64(result: Tensor, own: Tensor) -> None:
+    """Warn, once in a program, that data of float64 has widened the result of a float32 layer."""
     global warned_of_float64
-    if result._array.dtype is own._array.dtype or warned_of_float64:
-        return result
-    if (result.dtype, own.dtype) == (np.float64, np.float32):
-        warned_of_float64 = True
-        warnings.warn(
-            "a float64 batch meets a float32 model, so all that follows is computed in float64, "
-            "which takes twice as long; convert the data, x.astype(np.float32), or the model, "
-            "model.astype(np.float64)",
-            stacklevel=6,
-        )
-    return result
+    if warned_of_float64 or (result.dtype, own.dtype) != (np.float64, np.float32):
+        return
+    warned_of_float64 = True
+    warnings.warn(
+        "a float64 batch meets a float32 model, so all that follows is computed in float64, which "
+        "takes twice as long; convert the data, x.astype(np.float32), or the model, "
+        "model.astype(np.float64)",
+        stacklevel=6,
+    )
