@@ -15,11 +15,6 @@ from .operators import Axis, Operand, Operators, Result
 from .primitives import Array
 
 
-def by_numpy(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function of NumPy, whose own types know nothing of tensors."""
-    return function(*args, **kwargs)
-
-
 class Methods(Operators[Result]):
     """Methods and operators that lead to NumPy's functions."""
 

@@ -521,6 +521,3 @@ def fitting_arrays(
                 "different arrays in the state; nothing was loaded"
             )
     return arrays
-
-
-# --- Layers --------------------------------------------------------------------------------------
