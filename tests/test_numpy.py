@@ -322,6 +322,17 @@ def test_a_view_that_was_kept_changes_its_tensor():
     np.testing.assert_array_equal(kept, -ROWS)
 
 
+def test_a_view_of_data_that_was_replaced_does_not_undo_the_replacement():
+    p = Tensor(ROWS, requires_grad=True)
+    old = p.data
+    p.data -= Tensor(1.0)
+    with pytest.raises(ValueError, match=r"no longer has.*view = p\.data"):
+        old -= Tensor(2.0)
+    np.testing.assert_array_equal(p.data, ROWS - 1)
+    nothing = Tensor(np.ones((0, 2)), requires_grad=True)
+    nothing.data -= Tensor(np.ones((0, 2)))
+
+
 def test_a_graph_recorded_before_is_stale():
     p = wanting()
     loss = (p * p).sum()

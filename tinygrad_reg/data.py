@@ -1,7 +1,7 @@
 """The array that `t.data` gives: a view that nobody can write to.
 
 `p.data -= lr * p.grad` works all the same: where NumPy would write into the array, the tensor gets
-a new one, which an older view does not show.
+a new one.  An older view does not show that, and cannot change the tensor any more.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ class Data(np.ndarray[Any, np.dtype[Any]]):
         if any(isinstance(x, Data) and not x.flags.writeable for x in out):
             if self.owner is None or not with_tensor or inputs[0] is not self:
                 raise ValueError(read_only_error(SIGNS.get(ufunc, "-")))
+            if self.size > 0 and not np.may_share_memory(self, self.owner._array):
+                raise ValueError(
+                    "this view shows data that the tensor no longer has, since that was replaced "
+                    "meanwhile; take the view anew, view = p.data, or write p.data itself"
+                )
             self.owner.data = ufunc(np.asarray(self), *inputs[1:], **kwargs)
             return self.owner.data
         if with_tensor:
