@@ -1,6 +1,7 @@
 """`grad` and `value_and_grad`: functions to gradient functions."""
 
 import warnings
+from collections import OrderedDict, defaultdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -305,6 +306,21 @@ def test_products_with_the_hessian_of_structured_arguments():
     assert product["y"].numpy().tolist() == [4 * 2 * 1 + 8 * 0.5, 4 * 2 * 3 - 8]
 
 
+def test_a_direction_is_matched_by_names_whatever_their_order():
+    product = hvp(lambda p: p["x"] ** 3 * p["y"])({"x": 2.0, "y": 5.0}, {"y": 0.0, "x": 1.0})
+    assert (product["x"].item(), product["y"].item()) == (6 * 2 * 5, 3 * 2**2)  # the first column
+
+
+def test_subclasses_of_dictionaries_are_kept():
+    g = grad(lambda p: p["w"] ** 2 + len(p["none"]))(defaultdict(list, {"w": 3.0, "none": []}))
+    assert type(g) is defaultdict
+    assert g["new"] == []
+    ordered = OrderedDict(b=1.0, a=2.0)
+    g = grad(lambda p: p["a"] * p.popitem(last=False)[1])(ordered)  # which f may change
+    assert type(g) is OrderedDict
+    assert (list(g), g["b"].item(), list(ordered)) == (["b", "a"], 2, ["b", "a"])
+
+
 def test_jacobians_and_hessians_can_be_differentiated_again():
     third = grad(lambda x: hessian(lambda x: (x**4).sum())(x).sum())([1.0, 2.0])
     np.testing.assert_allclose(third.numpy(), [24, 48])
@@ -336,6 +352,13 @@ def test_jacobians_and_hessians_can_be_differentiated_again():
             ValueError,
             r"hvp: v has .*\(1,\).*\(2,\)",
         ),
+        (
+            lambda: hvp(lambda p: p["x"] * p["y"])({"x": 1.0, "y": 2.0}, {"u": 1.0, "v": 2.0}),
+            ValueError,
+            "hvp: v has the shapes .*'u'.*but the argument .*'x'",
+        ),
+        (lambda: hvp(lambda x: x)(1.0), TypeError, "hvp: give the arguments .* after them, v"),
+        (lambda: hvp(lambda x: x, (0,)), TypeError, "hvp: argnum must be one number"),
         (lambda: grad(lambda p: p["a"])({"a": "text"}), TypeError, "not str"),
     ],
 )

@@ -23,7 +23,7 @@ from .blocks import Block
 from .checks import check_bool, check_shape
 from .errors import shown
 from .graph import Node
-from .nested import tree_leaves, tree_map
+from .nested import tree_leaves, tree_map, tree_paths, with_parts
 from .scope import here
 from .settings import check_callable, check_float
 from .tensor import Recorder, Tensor, as_tensor, constant, gradients
@@ -210,21 +210,28 @@ def hvp(f: Function, argnum: int = 0) -> Function:
     >>> hvp(lambda x: x[0] ** 2 * x[1])([1.0, 2.0], [1.0, 0.0])
     Tensor([4., 2.])
     """
+    if np.iterable(argnum):
+        raise TypeError(f"hvp: argnum must be one number, not {argnum}")
     gradient = grad(f, argnum)
 
     @wraps(f)
     def product(*args: Any, **kwargs: Any) -> Any:
+        if len(args) < 2:
+            raise TypeError("hvp: give the arguments of the function and, after them, v")
         *arguments, v = args
-        directions = [as_tensor(x) for x in tensors_in(lists_as_tensors(v))]
+        v = tree_map(lambda x: x if x is None else as_tensor(x), lists_as_tensors(v))
 
         def slope(*arguments: Any) -> Tensor:
-            parts = tensors_in(gradient(*arguments, **kwargs))
-            if [g.shape for g in parts] != [d.shape for d in directions]:
+            g = gradient(*arguments, **kwargs)
+            parts, directions = tensors_by_path(g), tensors_by_path(v)
+            if {p: x.shape for p, x in parts.items()} != {
+                p: x.shape for p, x in directions.items()
+            }:
                 raise ValueError(
-                    f"hvp: v has the shapes {[d.shape for d in directions]}, but the argument "
-                    f"{[g.shape for g in parts]}; v must be built as the argument is"
+                    f"hvp: v has the shapes {shapes_of(v)}, but the argument {shapes_of(g)}; v "
+                    "must be built as the argument is"
                 )
-            first, *others = [vdot(g, d) for g, d in zip(parts, directions)]
+            first, *others = [vdot(part, directions[path]) for path, part in parts.items()]
             return sum(others, first)
 
         return grad(slope, argnum)(*arguments)
@@ -278,7 +285,8 @@ def prepared(
             for p in {p % len(args) for p in positions}:
                 tree = lists_as_tensors(args[p])
                 arguments[p] = tree_map(lambda x: watch(name, x, may_continue), tree)
-            watched = tuple(arguments[p] for p in positions)
+            # Containers of their own, since f may take something out of those that it is given.
+            watched = tuple(tree_map(lambda x: x, arguments[p]) for p in positions)
             if not tensors_in(watched):
                 raise ValueError(f"{name}: there is no array in the argument {argnum}")
             output = f(*arguments, **kwargs)
@@ -297,13 +305,10 @@ def prepared(
 def lists_as_tensors(x: Any) -> Any:
     """A list of nothing but numbers stands for an array, here as everywhere."""
     if isinstance(x, dict):
-        return {key: lists_as_tensors(part) for key, part in x.items()}
+        return with_parts(x, [lists_as_tensors(part) for part in x.values()])
     if not isinstance(x, (list, tuple)):
         return x
-    if is_array_like(x):
-        return Tensor(x)
-    parts = map(lists_as_tensors, x)
-    return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    return Tensor(x) if is_array_like(x) else with_parts(x, [lists_as_tensors(part) for part in x])
 
 
 def is_array_like(x: Any) -> bool:
@@ -331,6 +336,16 @@ def watch(name: str, x: Any, may_continue: bool) -> Tensor | None:
 def tensors_in(tree: Any) -> list[Tensor]:
     """The tensors in arguments, without None."""
     return [x for x in tree_leaves(tree) if x is not None]
+
+
+def tensors_by_path(tree: Any) -> dict[tuple[Any, ...], Tensor]:
+    """The tensors in arguments, without None, by the keys and indices that lead to them."""
+    return {path: x for path, x in tree_paths(tree).items() if x is not None}
+
+
+def shapes_of(tree: Any) -> Any:
+    """The same tree with shapes in the place of tensors."""
+    return tree_map(lambda x: x if x is None else x.shape, tree)
 
 
 def as_gradient(found: dict[Node, Any], node: Node) -> Tensor:
