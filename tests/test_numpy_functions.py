@@ -400,6 +400,25 @@ def test_quantiles_of_integers_are_floats():
     assert np.quantile(Tensor(INTEGERS), 1).dtype == np.float64
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: np.einsum("...i...->i", t), r"einsum: '\.\.\.' stands at most once"),
+        (lambda t: np.einsum("i.j->ij", t), r"einsum: subscripts are letters.* not '\.'"),
+        (lambda t: np.einsum(t, 5), "einsum: a list of indices follows each array"),
+        (lambda t: np.tensordot(t, t, [1, 2, 3]), r"tensordot: axes must be .* not \[1, 2, 3\]"),
+        (lambda t: np.tril(t.sum()), r"tril of shape \(\): one axis"),
+        (lambda t: np.triu(t, "a"), "triu: k must be a whole number, not 'a'"),
+        (lambda t: np.diag(t[0], 1.5), "diag: k must be a whole number, not 1.5"),
+        (lambda t: np.cumsum(t.sum(), axis=()), r"cumsum.*axis=\(\)"),
+        (lambda t: np.percentile(t, 300), "percentile: q must be from 0 to 100, not 300"),
+    ],
+)
+def test_errors_speak_of_what_was_called(call, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call(Tensor(MATRIX, requires_grad=True))
+
+
 # --- Methods -------------------------------------------------------------------------------------
 
 METHODS = {

@@ -18,6 +18,7 @@ from ..errors import shown
 from ..operators import Axis, Operand, axes_of
 from ..primitives import Array
 from ..protocols import implements, wants_gradient
+from ..settings import check_int
 from ..tensor import Tensor, apply, as_tensor
 from .shapes import axis_of
 
@@ -77,7 +78,7 @@ def clip(
 def tril(m: Operand, k: int = 0) -> Tensor:
     """The lower triangle of matrices, and 0 above the kth diagonal."""
     x = as_tensor(m)
-    return where(lower_triangle(x, k), x, np.zeros((), x.dtype))
+    return where(lower_triangle("tril", x, check_int("tril: k", k)), x, np.zeros((), x.dtype))
 
 
 @implements(np.triu)
@@ -85,11 +86,14 @@ def tril(m: Operand, k: int = 0) -> Tensor:
 def triu(m: Operand, k: int = 0) -> Tensor:
     """The upper triangle of matrices, and 0 below the kth diagonal."""
     x = as_tensor(m)
-    return where(lower_triangle(x, k - 1), np.zeros((), x.dtype), x)
+    below = lower_triangle("triu", x, check_int("triu: k", k) - 1)
+    return where(below, np.zeros((), x.dtype), x)
 
 
-def lower_triangle(x: Tensor, k: int) -> Array:
+def lower_triangle(name: str, x: Tensor, k: int) -> Array:
     """True on and below the kth diagonal of a matrix of this shape, or with this vector as rows."""
+    if x.ndim == 0:
+        raise ValueError(f"{name} of shape (): one axis or more are needed")
     rows, columns = x.shape[-2:] if x.ndim > 1 else 2 * x.shape
     return np.tri(rows, columns, k, bool)
 
@@ -208,7 +212,7 @@ def fliplr(m: Operand) -> Tensor:
 @composite
 def diag(v: Operand, k: int = 0) -> Tensor:
     """The kth diagonal of a matrix, or the matrix with this kth diagonal, and 0 elsewhere."""
-    x = as_tensor(v)
+    x, k = as_tensor(v), check_int("diag: k", k)
     if x.ndim not in (1, 2):
         raise ValueError(f"diag of shape {x.shape}: one axis or two are needed; see np.diagonal")
     if x.ndim == 2:

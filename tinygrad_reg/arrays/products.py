@@ -12,6 +12,7 @@ import numpy as np
 from .. import errors, primitives
 from ..attributes import bare
 from ..blocks import composite
+from ..errors import shown
 from ..operators import Operand, axes_of
 from ..protocols import implements
 from ..settings import check_int, check_list
@@ -75,6 +76,8 @@ def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Tensor:
     if not np.iterable(axes):
         n = check_int("tensordot: axes", axes, least=0)
         return contracted("tensordot", x, y, range(-n, 0), range(n))
+    if len(axes) != 2:
+        raise ValueError(f"tensordot: axes must be a number or a pair of lists, not {shown(axes)}")
     first, second = (side if np.iterable(side) else [side] for side in axes)
     return contracted("tensordot", x, y, first, second)
 
@@ -243,10 +246,12 @@ def parsed(operands: Sequence[Any]) -> tuple[list[Labels], Labels, list[Tensor]]
     if len(operands) < 2:
         raise TypeError("einsum: subscripts and arrays are needed, as in einsum('ij,jk->ik', x, y)")
     if isinstance(operands[0], str):
-        before, arrow, after = operands[0].replace(" ", "").replace("...", ".").partition("->")
+        before, arrow, after = operands[0].replace(" ", "").replace("...", "…").partition("->")
         terms, given = [numbers(term) for term in before.split(",")], operands[1:]
         output = numbers(after) if arrow else None
     else:  # array, labels, array, labels, …, and perhaps the labels of the result
+        if not all(map(np.iterable, operands[1::2])):
+            raise TypeError("einsum: a list of indices follows each array, as in einsum(x, [0, 1])")
         terms = [numbers(term) for term in operands[1::2]]
         given = operands[0 : 2 * len(terms) : 2]
         output = numbers(operands[-1]) if len(operands) % 2 else None
@@ -274,14 +279,16 @@ def parsed(operands: Sequence[Any]) -> tuple[list[Labels], Labels, list[Tensor]]
 
 def numbers(labels: Iterable[Any]) -> Labels:
     """Labels as NumPy counts letters, and DOTS for "..."."""
-    named = ["." if label is ... else label for label in labels]
+    named = ["…" if label is ... else label for label in labels]
+    if named.count("…") > 1:
+        raise ValueError("einsum: '...' stands at most once in the subscripts of an array")
     for label in named:
-        if isinstance(label, str) and label not in (*LETTERS, "."):
+        if isinstance(label, str) and label not in (*LETTERS, "…"):
             raise ValueError(f"einsum: subscripts are letters, '...', ',' and '->', not {label!r}")
         if not isinstance(label, str) and label not in range(len(LETTERS)):
             raise ValueError(f"einsum: indices are whole numbers from 0 to 51, not {label!r}")
     return [
-        DOTS if label == "." else LETTERS.index(label) if isinstance(label, str) else label
+        DOTS if label == "…" else LETTERS.index(label) if isinstance(label, str) else label
         for label in named
     ]
 

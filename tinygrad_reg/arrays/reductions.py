@@ -166,7 +166,7 @@ def running(function: Callable[..., Any], a: Operand, axis: int | None) -> Tenso
     """A primitive along one axis, counted from the front."""
     x = as_tensor(a)
     if axis is None or x.ndim == 0:
-        x, axis = x.reshape(-1), axis or 0
+        x, axis = x.reshape(-1), 0 if axis is None else axis
     axis = axis_of(function.__name__, x.shape, axis)
     return apply(function, x, axis=axis)
 
@@ -215,7 +215,10 @@ def median(a: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
 @composite
 def percentile(a: Operand, q: Any, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """`quantile` of q / 100."""
-    return quantile(a, own_array("percentile: q", q) / 100, axis, keepdims=keepdims)
+    shares = own_array("percentile: q", q) / 100
+    if not np.all((shares >= 0) & (shares <= 1)):
+        raise ValueError(f"percentile: q must be from 0 to 100, not {shown(q)}")
+    return quantile(a, shares, axis, keepdims=keepdims)
 
 
 @implements(np.quantile)
