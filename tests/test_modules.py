@@ -4,6 +4,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import itertools
 import pickle
 import types
 import weakref
@@ -106,6 +107,9 @@ REFUSED = {
     "values": lambda x: {"a": x}.values(),
     "generator": lambda x: (y for y in [x]),
     "map": lambda x: map(abs, [x]),
+    "iterator of a tuple": lambda x: iter((x,)),
+    "iterator of values": lambda x: iter({"a": x}.values()),
+    "chain": lambda x: itertools.chain([x]),
     "iterator": lambda x: iter([x]),
     "partial": lambda x: functools.partial(print, x),
     "keyword of partial": lambda x: functools.partial(print, end=[x]),

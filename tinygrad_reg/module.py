@@ -10,6 +10,7 @@ from collections import Counter, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set, ValuesView
 from dataclasses import fields, is_dataclass
 from functools import partial
+from itertools import chain
 from reprlib import recursive_repr
 from types import GeneratorType, SimpleNamespace
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
@@ -248,7 +249,10 @@ class Module:
 PLAIN: set[type] = {type(None), bool, int, float, str, np.random.Generator}
 
 # These could hold modules, but nobody can look without using them up.
-LAZY: tuple[type, ...] = (GeneratorType, map, filter, zip, enumerate, reversed, type(iter([])))
+LAZY: tuple[type, ...] = (
+    GeneratorType, map, filter, zip, enumerate, reversed, chain,
+    *map(type, (iter([]), iter(()), iter(set()), iter({}), iter({}.values()), iter({}.items()))),
+)  # fmt: skip
 
 
 def everything(module: Module) -> list[tuple[str, Module | Tensor]]:
