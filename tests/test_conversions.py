@@ -182,6 +182,15 @@ def name_of(x):
     return x.__name__ if isinstance(x, type) else type(x).__name__
 
 
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_several_numbers_are_no_truth_and_have_no_digits(requires_grad):
+    t = Tensor([1.0, 2.0], requires_grad)
+    with pytest.raises(ValueError, match=r"bool: .*shape \(2,\).*\.any\(\) or \.all\(\)"):
+        bool(t)
+    with pytest.raises(ValueError, match=r"format: .*shape \(2,\).*np\.array2string"):
+        f"{t:.3f}"
+
+
 def test_decisions_and_printed_numbers_end_no_graph():
     t = result(0.5)
     assert t

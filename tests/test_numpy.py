@@ -110,7 +110,8 @@ ALWAYS = [
     np.floor, np.ceil, np.rint, np.trunc, np.round, np.sign, np.any, np.all, np.count_nonzero,
     np.argsort, np.argmax, np.argmin, np.nonzero, np.flatnonzero, np.isnan, np.isfinite,
     np.zeros_like, np.ones_like, np.signbit, np.shape, np.ndim, np.size, np.logical_not,
-    np.argwhere, np.isposinf, np.array_str,
+    np.argwhere, np.isposinf, np.array_str, np.linalg.matrix_rank, np.tril_indices_from,
+    np.triu_indices_from,
 ]  # fmt: skip
 
 
@@ -160,6 +161,14 @@ def test_nothing_changes_a_tensor(name):
     with pytest.raises((ValueError, TypeError)):
         CHANGES[name](t)
     np.testing.assert_array_equal(t.numpy(), ROWS)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_a_tensor_as_out_is_refused_with_the_remedy(requires_grad):
+    t = Tensor(ROWS, requires_grad)
+    for call in (lambda: np.exp(t, out=t), lambda: np.matmul(ROWS, ROWS.T, out=t)):
+        with pytest.raises(TypeError, match=r"np\.\w+ with out=: tensors never change.*assign"):
+            call()
 
 
 def test_what_a_function_gives_shares_no_memory_with_what_can_be_changed():
@@ -230,7 +239,7 @@ def test_functions_of_scipy_are_called_by_their_names():
 
 def test_tensors_have_the_methods_of_arrays():
     refused_for_good = {
-        "base", "byteswap", "choose", "conjugate", "ctypes", "device", "dump", "dumps", "flags",
+        "base", "byteswap", "choose", "ctypes", "device", "dump", "dumps", "flags",
         "flat", "getfield", "imag", "itemsize", "nbytes", "real", "resize", "setfield", "setflags",
         "strides", "to_device", "tobytes", "tofile", "view",
     }  # fmt: skip

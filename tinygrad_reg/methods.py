@@ -106,6 +106,8 @@ class Methods(Operators[Result]):
         """The tensor itself, as it consists of real numbers."""
         return self._tensor(np.conjugate, self)
 
+    conjugate = conj
+
     def dot(self, other: Operand) -> Result:
         """Σ x y over the last axis of x and the last but one of y."""
         return self._tensor(np.dot, self, other)

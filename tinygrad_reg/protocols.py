@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from . import errors, primitives
 from .attributes import Attributes, read_only
-from .methods import Methods
+from .methods import Methods, never_in_place
 from .nested import tree_leaves, tree_map
 from .operators import Result
 from .scope import here
@@ -58,9 +58,19 @@ class Protocols(Methods[Result]):
     def __round__(self, n: int | None = None) -> Any: return round(self._number("round"), n)
 
     # To branch on a value loses no gradient, and neither does printing it.
-    def __bool__(self) -> bool: return bool(self.item())
-    def __format__(self, spec: str) -> str: return format(self.item(), spec) if spec else str(self)
+    def __bool__(self) -> bool: return bool(self._single("bool", "ask .any() or .all()"))
     # fmt: on
+
+    def __format__(self, spec: str) -> str:
+        return format(self._single("format", "use np.array2string(t)"), spec) if spec else str(self)
+
+    def _single(self, what: str, remedy: str) -> Any:
+        """The only element; for several, an error that names what needs it."""
+        if self.size != 1:
+            raise ValueError(
+                f"{what}: a tensor of shape {self.shape} is no single number; {remedy}"
+            )
+        return self.item()
 
     def __index__(self) -> int:
         self._stay_in_graph("index")
@@ -115,6 +125,8 @@ class Protocols(Methods[Result]):
 
         Floats come back as tensors, whole numbers and truths as arrays.
         """
+        if any(isinstance(x, Attributes) for x in tree_leaves(kwargs.get("out"))):
+            raise never_in_place(f"{errors.full_name(function)} with out=", "assign the result")
         if function not in without_derivative and wants_gradient((args, kwargs)):
             raise errors.no_gradient_through(function, method, kwargs, unknown)
         values, options = tree_map(visible, args), tree_map(visible, kwargs)
@@ -191,15 +203,15 @@ without_derivative: set[Function] = {
     np.all, np.allclose, np.any, np.argmax, np.argmin, np.argpartition, np.argsort, np.argwhere,
     np.array2string, np.array_equal, np.array_equiv, np.array_repr, np.array_str, np.around,
     np.bitwise_and, np.bitwise_count, np.bitwise_invert, np.bitwise_or, np.bitwise_xor,
-    np.broadcast_shapes, np.can_cast, np.ceil, np.common_type, np.count_nonzero, np.digitize,
-    np.empty_like, np.equal, np.fix, np.flatnonzero, np.floor, np.floor_divide, np.greater,
-    np.greater_equal, np.heaviside, np.isclose, np.iscomplex, np.iscomplexobj, np.isfinite,
+    np.broadcast_shapes, np.can_cast, np.ceil, np.common_type, np.count_nonzero,
+    np.diag_indices_from, np.digitize, np.empty_like, np.equal, np.fix, np.flatnonzero, np.floor,
+    np.floor_divide, np.greater, np.greater_equal, np.heaviside, np.isclose, np.iscomplex, np.iscomplexobj, np.isfinite,
     np.isin, np.isinf, np.isnan, np.isneginf, np.isposinf, np.isreal, np.isrealobj,
-    np.left_shift, np.less, np.less_equal, np.lexsort, np.logical_and, np.logical_not,
-    np.logical_or, np.logical_xor, np.may_share_memory, np.min_scalar_type, np.nanargmax,
-    np.nanargmin, np.ndim, np.nonzero, np.not_equal, np.ones_like, np.result_type,
-    np.right_shift, np.rint, np.round, np.searchsorted, np.shape, np.shares_memory, np.sign,
-    np.signbit, np.size, np.trunc, np.zeros_like,
+    np.left_shift, np.less, np.less_equal, np.lexsort, np.linalg.matrix_rank, np.logical_and,
+    np.logical_not, np.logical_or, np.logical_xor, np.may_share_memory, np.min_scalar_type,
+    np.nanargmax, np.nanargmin, np.ndim, np.nonzero, np.not_equal, np.ones_like,
+    np.result_type, np.right_shift, np.rint, np.round, np.searchsorted, np.shape, np.shares_memory, np.sign,
+    np.signbit, np.size, np.tril_indices_from, np.triu_indices_from, np.trunc, np.zeros_like,
 }  # fmt: skip
 
 # NumPy's functions that are composed of those in the table; the files of `arrays` fill it.

@@ -76,9 +76,10 @@ def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Tensor:
     if not np.iterable(axes):
         n = check_int("tensordot: axes", axes, least=0)
         return contracted("tensordot", x, y, range(-n, 0), range(n))
-    if len(axes) != 2:
+    sides = [side if np.iterable(side) else [side] for side in axes]
+    if len(sides) != 2:
         raise ValueError(f"tensordot: axes must be a number or a pair of lists, not {shown(axes)}")
-    first, second = (side if np.iterable(side) else [side] for side in axes)
+    first, second = sides
     return contracted("tensordot", x, y, first, second)
 
 
