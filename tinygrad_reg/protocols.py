@@ -205,13 +205,14 @@ without_derivative: set[Function] = {
     np.bitwise_and, np.bitwise_count, np.bitwise_invert, np.bitwise_or, np.bitwise_xor,
     np.broadcast_shapes, np.can_cast, np.ceil, np.common_type, np.count_nonzero,
     np.diag_indices_from, np.digitize, np.empty_like, np.equal, np.fix, np.flatnonzero, np.floor,
-    np.floor_divide, np.greater, np.greater_equal, np.heaviside, np.isclose, np.iscomplex, np.iscomplexobj, np.isfinite,
-    np.isin, np.isinf, np.isnan, np.isneginf, np.isposinf, np.isreal, np.isrealobj,
-    np.left_shift, np.less, np.less_equal, np.lexsort, np.linalg.matrix_rank, np.logical_and,
-    np.logical_not, np.logical_or, np.logical_xor, np.may_share_memory, np.min_scalar_type,
-    np.nanargmax, np.nanargmin, np.ndim, np.nonzero, np.not_equal, np.ones_like,
-    np.result_type, np.right_shift, np.rint, np.round, np.searchsorted, np.shape, np.shares_memory, np.sign,
-    np.signbit, np.size, np.tril_indices_from, np.triu_indices_from, np.trunc, np.zeros_like,
+    np.floor_divide, np.greater, np.greater_equal, np.heaviside, np.isclose, np.iscomplex,
+    np.iscomplexobj, np.isfinite, np.isin, np.isinf, np.isnan, np.isneginf, np.isposinf, np.isreal,
+    np.isrealobj, np.left_shift, np.less, np.less_equal, np.lexsort, np.linalg.matrix_rank,
+    np.logical_and, np.logical_not, np.logical_or, np.logical_xor, np.may_share_memory,
+    np.min_scalar_type, np.nanargmax, np.nanargmin, np.ndim, np.nonzero, np.not_equal, np.ones_like,
+    np.result_type, np.right_shift, np.rint, np.round, np.searchsorted, np.shape, np.shares_memory,
+    np.sign, np.signbit, np.size, np.tril_indices_from, np.triu_indices_from, np.trunc,
+    np.zeros_like,
 }  # fmt: skip
 
 # NumPy's functions that are composed of those in the table; the files of `arrays` fill it.
