@@ -65,6 +65,15 @@ def test_a_numpy_float_scalar_keeps_the_type_of_a_float_tensor(f, kind):
             np.testing.assert_array_equal(ours.numpy(), theirs)
 
 
+@pytest.mark.parametrize("f", [operator.floordiv, np.fmax, np.copysign, np.heaviside])
+def test_so_it_does_where_there_is_no_derivative(f):
+    x = np.array([0.5, 1.0, 2.0], np.float32)
+    for n in (np.float64(0.3), np.float32(0.3)):
+        assert f(Tensor(x), n).dtype == f(n, Tensor(x)).dtype == np.float32
+    assert not (Tensor(np.float32([0.3])) == np.float64(0.3)).any()
+    assert not np.equal(Tensor(np.float32([0.3])), np.float64(0.3)).any()
+
+
 def test_beside_integers_and_as_an_array_it_has_its_own_type():
     assert (Tensor([1, 2]) * np.float32(0.5)).dtype == np.float64
     assert (Tensor(np.array([1], np.int8)) * np.float32(0.5)).dtype == np.float32

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors, primitives
-from .attributes import Attributes, read_only
+from .attributes import Attributes, read_only, weak
 from .methods import Methods, never_in_place
 from .nested import tree_leaves, tree_map
 from .operators import Result
@@ -93,6 +93,8 @@ class Protocols(Methods[Result]):
                 return self.apply(ufunc, *inputs)
             if ufunc in array_functions:
                 return array_functions[ufunc](*inputs)
+        if "dd->?" not in ufunc.types:  # comparisons are exact
+            inputs = tuple(weak(x, inputs) if isinstance(x, np.floating) else x for x in inputs)
         return self._on_arrays(ufunc, inputs, kwargs, method)
 
     def __array_function__(
