@@ -129,7 +129,7 @@ def explaining(path: str | os.PathLike[str], operation: str = "") -> Iterator[No
 
 
 def concerns(error: OSError, path: Path) -> bool:
-    """Whether an error is about this file, and not about another one that a block works with."""
+    """Tell whether an error is about this file, and not another one that a block works with."""
     if error.filename is None:
         return True
     target, named = Path(os.path.realpath(path)), Path(str(error.filename))
@@ -238,7 +238,7 @@ else:
     NO_LINK = os.O_NOFOLLOW
 
     def locked(descriptor: int, temporary: Path) -> bool:
-        """Whether the file could be locked, and is still the one of this name."""
+        """Tell whether the file could be locked, and is still the one of this name."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -245,8 +245,10 @@ def hvp(f: Function, argnum: int = 0) -> Function:
 class Call(NamedTuple):
     """A function, called with arguments that are watched.
 
+    value      what is differentiated
+    aux        what else the function returned, with has_aux
     watched    the arguments to differentiate by, as tensors
-    recorded   whether what is done with the gradients is to be recorded, too
+    recorded   True if what is done with the gradients is to be recorded, too
     """
 
     value: Tensor

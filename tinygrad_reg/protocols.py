@@ -172,6 +172,7 @@ def wants_gradient(arguments: Any) -> bool:
 
 @cache
 def signature_of(function: Function) -> Signature:
+    """The signature of a function, found once, as that takes long."""
     return signature(function)
 
 
