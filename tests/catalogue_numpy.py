@@ -533,6 +533,7 @@ enter("flatten", real)
 enter("copy", real, torch=lambda x: x.clone())
 enter("full_like", real, f=lambda x: x * np.full_like(x, 3), torch=lambda x: 3 * x)
 enter("conj", real, torch=lambda x: x.conj().clone())
+enter("conjugate", real, torch=lambda x: x.conj().clone())
 enter("round", real, f=lambda x, method: (x.round(1) if method else np.round(x, 1)) * x,
       method=BOTH, kinks=True, torch=lambda x, method: x.round(decimals=1) * x)
 enter("moveaxis", real, how=moves, f=lambda x, how: np.moveaxis(x, *how),

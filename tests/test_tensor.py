@@ -151,7 +151,7 @@ def test_item_and_python_numbers():
     assert f"{t:.2f}" == "2.50"
     assert f"{Tensor(1.5)}" == "Tensor(1.5)"
     for convert in (Tensor.item, float, bool):
-        with pytest.raises(ValueError, match="2 elements"):
+        with pytest.raises(ValueError, match=r"2 elements|shape \(2,\)"):
             convert(Tensor([1.0, 2.0]))
 
 

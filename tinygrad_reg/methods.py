@@ -106,7 +106,9 @@ class Methods(Operators[Result]):
         """The tensor itself, as it consists of real numbers."""
         return self._tensor(np.conjugate, self)
 
-    conjugate = conj
+    def conjugate(self) -> Result:
+        """The tensor itself, as it consists of real numbers."""
+        return self._tensor(np.conjugate, self)
 
     def dot(self, other: Operand) -> Result:
         """Σ x y over the last axis of x and the last but one of y."""
