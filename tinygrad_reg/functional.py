@@ -34,6 +34,7 @@ from .arrays import (
     vdot,
     where,
 )
+from .arrays.reductions import as_float
 from .blocks import composite
 from .checks import check_bool, new_numeric_array
 from .errors import NUMPY_ERRORS, explained, shown
@@ -89,12 +90,6 @@ __all__ = [
 Reduction = Literal["mean", "sum", "none"]
 Mode = Literal["inverted", "vanilla"]
 REDUCTIONS, MODES = get_args(Reduction), get_args(Mode)
-
-
-def as_float(x: Operand) -> Tensor:
-    """A tensor of floats: integers and booleans become float64."""
-    x = as_tensor(x)
-    return x if x._array.dtype.kind == "f" else x.astype(np.float64)
 
 
 # --- Activations ---------------------------------------------------------------------------------

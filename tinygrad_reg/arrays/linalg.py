@@ -30,7 +30,7 @@ def of_matrices(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
     @wraps(function)
     def of_tensors(*arrays: Operand) -> Tensor:
-        return apply(function, *map(as_float, map(as_tensor, arrays)))
+        return apply(function, *map(as_float, arrays))
 
     return implements(function)(of_tensors)
 
@@ -43,7 +43,7 @@ solve = of_matrices(np.linalg.solve)
 @implements(np.linalg.cholesky)
 def cholesky(a: Operand, /, *, upper: bool = False) -> Tensor:
     """The lower triangular L with L Lᵀ = a, or its transpose."""
-    x = as_float(as_tensor(a))
+    x = as_float(a)
     if check_bool("cholesky: upper", upper):  # which reads the upper triangle
         return matrix_transpose(apply(np.linalg.cholesky, matrix_transpose(x)))
     return apply(np.linalg.cholesky, x)
@@ -60,7 +60,7 @@ class SlogdetResult(NamedTuple):
 @composite
 def slogdet(a: Operand) -> SlogdetResult:
     """The sign of det a, a constant, and log |det a|."""
-    x = as_float(as_tensor(a))
+    x = as_float(a)
     logabsdet = apply(more_primitives.log_abs_det, x)
     return SlogdetResult(constant(np.linalg.slogdet(x._array).sign), logabsdet)
 
@@ -88,7 +88,7 @@ def norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False)
     keepdims
         Whether they are left with size 1.
     """
-    t, ord = as_float(as_tensor(x)), checked_order(ord)
+    t, ord = as_float(x), checked_order(ord)
     if ord is None and axis is None:
         return root_or_zero((t * t).sum(None, keepdims), 2)
     axes = axes_of("norm", t.shape, range(t.ndim) if axis is None else axis)
@@ -141,7 +141,7 @@ def vector_norm(
     x: Operand, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2
 ) -> Tensor:
     """The norm of all elements along one axis or several; see `norm`."""
-    t, ord = as_float(as_tensor(x)), checked_order(ord)
+    t, ord = as_float(x), checked_order(ord)
     axes = axes_of("vector_norm", t.shape, range(t.ndim) if axis is None else axis)
     flat = moveaxis(t, axes, range(-len(axes), 0)).reshape(*without(axes, t.shape), -1)
     result = norm_of_vectors(flat, ord, -1, keepdims=False)

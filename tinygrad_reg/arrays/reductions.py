@@ -264,6 +264,7 @@ def without(axes: Shape, shape: Shape) -> Shape:
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
-def as_float(x: Tensor) -> Tensor:
+def as_float(x: Operand) -> Tensor:
     """A tensor of floats: integers and booleans become float64."""
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+    x = as_tensor(x)
+    return x if x._array.dtype.kind == "f" else x.astype(np.float64)
