@@ -164,12 +164,22 @@ def count_along(name: str, shape: Shape, axis: Axis) -> int:
 
 def axes_of(name: str, shape: Shape, axis: Any) -> Shape:
     """One axis or several, counted from the front."""
+    axes: Shape = counted(np.lib.array_utils.normalize_axis_tuple, name, shape, axis)
+    return axes
+
+
+def axis_of(name: str, shape: Shape, axis: Any) -> int:
+    """A single axis, counted from the front."""
+    return int(counted(np.lib.array_utils.normalize_axis_index, name, shape, axis))
+
+
+def counted(normalize: Callable[..., Any], name: str, shape: Shape, axis: Any) -> Any:
+    """What a function of NumPy makes of an axis; its errors say which function has that axis."""
     try:
-        axes: Shape = np.lib.array_utils.normalize_axis_tuple(plain(axis), len(shape))
+        return normalize(plain(axis), len(shape))
     except errors.NUMPY_ERRORS as error:
         what = f"{name} of shape {shape}, axis={errors.shown(axis)}"
         raise errors.rephrased(error, what) from error
-    return axes
 
 
 def frozen_index(index: Any) -> Any:

@@ -15,12 +15,11 @@ from ..attributes import bare
 from ..blocks import composite
 from ..checks import check_shape
 from ..errors import shown
-from ..operators import Axis, Operand, axes_of
+from ..operators import Axis, Operand, axes_of, axis_of
 from ..primitives import Array
 from ..protocols import implements, wants_gradient
 from ..settings import check_int
 from ..tensor import Tensor, apply, as_tensor
-from .shapes import axis_of
 
 # --- By a condition, or by size ------------------------------------------------------------------
 
@@ -102,21 +101,21 @@ def lower_triangle(name: str, x: Tensor, k: int) -> Array:
 @composite
 def sort(a: Operand, axis: int | None = -1, *, stable: bool | None = None) -> Tensor:
     """Sorted along an axis; None takes a flat array.  Equal elements keep their order."""
-    return in_order(as_tensor(a), axis, lambda x: np.argsort(x, axis=-1, stable=True))
+    return in_order("sort", as_tensor(a), axis, lambda x: np.argsort(x, axis=-1, stable=True))
 
 
 @implements(np.partition)
 @composite
 def partition(a: Operand, kth: Any, axis: int | None = -1) -> Tensor:
     """The kth smallest in its place along an axis, with all smaller elements before it."""
-    return in_order(as_tensor(a), axis, lambda x: np.argpartition(x, kth, axis=-1))
+    return in_order("partition", as_tensor(a), axis, lambda x: np.argpartition(x, kth, axis=-1))
 
 
-def in_order(x: Tensor, axis: int | None, order: Callable[..., Any]) -> Tensor:
+def in_order(name: str, x: Tensor, axis: int | None, order: Callable[..., Any]) -> Tensor:
     """The elements along an axis in an order: a function from an array to indices."""
     if axis is None:
         x, axis = x.reshape(-1), 0
-    axis = axis_of("sort", x.shape, axis)
+    axis = axis_of(name, x.shape, axis)
     indices = np.moveaxis(order(np.moveaxis(x._array, axis, -1)), -1, axis)
     return take_along_axis(x, indices, axis)
 

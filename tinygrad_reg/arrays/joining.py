@@ -11,11 +11,11 @@ from .. import errors, primitives
 from ..attributes import bare
 from ..blocks import composite
 from ..more_primitives import at
-from ..operators import Operand, plain
+from ..operators import Operand, axis_of, plain
 from ..protocols import implements
 from ..settings import check_list
 from ..tensor import Tensor, apply, as_tensor
-from .shapes import atleast_1d, atleast_2d, atleast_3d, axis_of, expand_dims, moveaxis
+from .shapes import atleast_1d, atleast_2d, atleast_3d, expand_dims, moveaxis
 
 
 @implements(np.concatenate)

@@ -16,14 +16,14 @@ from ..checks import check_bool
 from ..errors import shown
 from ..half import through_float32
 from ..more_primitives import at
-from ..operators import Axis, Operand, axes_of, count_along, plain
+from ..operators import Axis, Operand, axes_of, axis_of, count_along, plain
 from ..primitives import Shape, is_number, kept
 from ..protocols import implements
 from ..settings import check_float, check_int
 from ..tensor import Tensor, apply, as_tensor
 from .choices import sort, where
 from .joining import concatenate, stack
-from .shapes import axis_of, broadcast_to, moveaxis
+from .shapes import broadcast_to, moveaxis
 
 
 def of_method(name: str) -> Callable[..., Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import errors, primitives
 from ..attributes import bare
 from ..checks import check_shape
-from ..operators import Operand, plain
+from ..operators import Operand
 from ..primitives import Shape
 from ..protocols import implements, wants_gradient
 from ..tensor import Tensor, apply, as_tensor, constant
@@ -105,15 +105,6 @@ def regrouping(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
 expand_dims = regrouping(np.expand_dims)
 squeeze = regrouping(np.squeeze)
-
-
-def axis_of(name: str, shape: Shape, axis: Any) -> int:
-    """A single axis, counted from the front."""
-    try:
-        return np.lib.array_utils.normalize_axis_index(plain(axis), len(shape))
-    except errors.NUMPY_ERRORS as error:
-        what = f"{name} of shape {shape}, axis={errors.shown(axis)}"
-        raise errors.rephrased(error, what) from error
 
 
 def at_least(function: Callable[..., Any]) -> Callable[..., Tensor]:
