@@ -31,9 +31,7 @@ def with_parts(tree: Any, parts: list[Any]) -> Any:
 
 def tree_leaves(tree: Any) -> list[Any]:
     """All leaves, from left to right."""
-    leaves: list[Any] = []
-    tree_map(leaves.append, tree)
-    return leaves
+    return list(tree_paths(tree).values())
 
 
 def tree_paths(tree: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
