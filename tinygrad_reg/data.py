@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .primitives import records_calls
+
 SIGNS: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
 
 
@@ -24,7 +26,7 @@ class Data(np.ndarray[Any, np.dtype[Any]]):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: tuple[Any, ...] = (), **kwargs: Any
     ) -> Any:
-        with_tensor = any(hasattr(x, "apply") for x in inputs)
+        with_tensor = any(map(records_calls, inputs))
         if any(isinstance(x, Data) and not x.flags.writeable for x in out):
             if self.owner is None or not with_tensor or inputs[0] is not self:
                 raise ValueError(read_only_error(SIGNS.get(ufunc, "-")))
