@@ -21,6 +21,9 @@ ORDER = [
     "arrays.choices", "arrays.joining", "arrays.reductions", "arrays.products", "arrays.linalg",
     "arrays", "gradient", "random", "functional", "init", "module", "nn",
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
+    # The step as a program.
+    "program.recorder", "program.passes", "program.state", "program.recording", "program.plan",
+    "program.run", "program.compiled", "program",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
     "drawing.boxes", "drawing.read", "drawing.fold", "drawing.view", "drawing.words",

@@ -10,6 +10,7 @@ from .errors import StaleValueError
 from .gradient import grad, hessian, hvp, jacobian, value_and_grad
 from .memory import keep_freed_memory, save_memory
 from .numerical import gradcheck
+from .program import Compiled, RecordingError, compile
 from .random import seed
 from .tensor import Tensor
 
@@ -20,9 +21,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnomalyError",
+    "Compiled",
     "Film",
+    "RecordingError",
     "StaleValueError",
     "Tensor",
+    "compile",
     "composite",
     "detect_anomaly",
     "draw",

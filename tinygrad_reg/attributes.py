@@ -48,7 +48,7 @@ class Attributes:
         """
         array = read_only(self._array)
         if not isinstance(array, np.ndarray):
-            return array
+            return array.view() if hasattr(array, "view") else array
         view = array.view(Data)
         view.owner = self
         return view

@@ -35,8 +35,9 @@ from .arrays import (
     where,
 )
 from .arrays.reductions import as_float
+from .attributes import own_array
 from .blocks import composite
-from .checks import check_bool, new_numeric_array
+from .checks import check_bool
 from .errors import NUMPY_ERRORS, explained, shown
 from .half import through_float32
 from .operators import Axis, Operand
@@ -742,7 +743,7 @@ def target_probabilities(target: Operand, logits: Tensor) -> Tensor | Array:
     if isinstance(target, Tensor):
         labels = target._array
     elif type(target) is not np.ndarray:
-        labels = new_numeric_array("cross_entropy: the target", target)
+        labels = own_array("cross_entropy: the target", target)
     if labels.dtype.kind == "f":
         check_probabilities(labels, shape)
         if not (isinstance(target, Tensor) and target.requires_grad):
@@ -841,7 +842,7 @@ def check_batch_norm(
 
 def check_mask(name: str, x: Tensor, mask: npt.ArrayLike) -> Array:
     """A mask for x: of zeros and ones, of a shape that broadcasts to x's."""
-    kept = new_numeric_array(f"{name}: a mask", mask)
+    kept = own_array(f"{name}: a mask", mask)
     if not np.all((kept == 0) | (kept == 1)):
         raise ValueError(f"{name}: a mask consists of 0 (drop) and 1 (keep)")
     pairs = zip(kept.shape[::-1], x.shape[::-1])

@@ -18,7 +18,7 @@ from numpy import float16
 from . import errors, primitives
 from .attributes import Attributes, bare
 from .checks import check_dtype, check_shape, new_array
-from .primitives import Array, Shape
+from .primitives import Array, Number, Shape
 
 Result = TypeVar("Result")
 Operand: TypeAlias = "Attributes | int | float | npt.ArrayLike"
@@ -53,7 +53,7 @@ class Operators(Attributes, Generic[Result]):
 
     def __pow__(self, exponent: Operand) -> Result:
         keeps_type = type(exponent) is int or self.dtype.kind == "f"  # 3 ** 2.0 is a float
-        if keeps_type and isinstance(exponent, (int, float)) and exponent == 2:
+        if keeps_type and isinstance(exponent, (int, float, Number)) and exponent == 2:
             return self.apply(np.square, self)  # as NumPy's ** does; it is much faster than pow
         return self.apply(np.power, self, exponent)
 
@@ -189,8 +189,9 @@ def frozen_index(index: Any) -> Any:
     if isinstance(index, slice):
         return slice(*map(plain, (index.start, index.stop, index.step)))
     index = plain(index)
-    if isinstance(index, (list, np.ndarray, Attributes)):
-        array = new_array("getitem: the index", bare(index))
+    index = bare(index)
+    if isinstance(index, (list, np.ndarray)):
+        array = new_array("getitem: the index", index)
         empty = isinstance(index, list) and array.size == 0  # NumPy makes an array of floats of it
         return array.astype(int) if empty else array
     return index

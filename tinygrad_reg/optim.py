@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from math import cos, pi, sqrt
+from math import pi
 from typing import Any
 
 import numpy as np
@@ -259,7 +259,7 @@ class Adam(Optimizer):
         s *= beta2
         s += (1 - beta2) * (g * g)
         rate = self.lr / (1 - beta1 ** self.steps[i])
-        scale = np.sqrt(s) / sqrt(1 - beta2 ** self.steps[i]) + self.eps
+        scale = np.sqrt(s) / (1 - beta2 ** self.steps[i]) ** 0.5 + self.eps
         step: npt.NDArray[Any] = rate * m / scale
         return step + (self.lr * self.weight_decay) * p if self.decoupled else step
 
@@ -354,7 +354,7 @@ class CosineAnnealingLR(Schedule):
 
     def rate(self) -> float:
         done = min(self.epoch / self.T_max, 1.0)
-        return self.eta_min + (self.base_lr - self.eta_min) * (1 + cos(pi * done)) / 2
+        return self.eta_min + (self.base_lr - self.eta_min) * (1 + np.cos(pi * done).item()) / 2
 
 
 class StepLR(Schedule):

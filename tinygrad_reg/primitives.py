@@ -118,12 +118,16 @@ elementwise(np.where,    None,
 # fmt: on
 
 
+class Number:
+    """Base class of what stands for a Python number: `program/` has such."""
+
+
 def is_number(x: Array) -> bool:
     """Tell whether x is a Python number; a NumPy scalar counts as an array of shape ().
 
     `isinstance(x, float)` would not tell: np.float64 is a subclass of float.
     """
-    return type(x) in (int, float)
+    return type(x) in (int, float) or isinstance(x, Number)
 
 
 def share(g: Array, out: Array, mine: Array, other: Array) -> Array:

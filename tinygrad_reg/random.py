@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
 import numpy as np
 
 from .errors import in_scope, shown
 from .settings import check_int
 
 _default: np.random.Generator | None = None  # made when first asked for: np.random loads slowly
+
+
+class StandIn:
+    """Base class of what stands for a generator and records its draws: `program/` has such."""
+
+
+# What `generator` puts in the place of a generator: mostly itself.
+replaced: ContextVar[Callable[[Any], Any]] = ContextVar("replaced", default=lambda rng: rng)
 
 
 def seed(n: int) -> None:
@@ -33,7 +45,7 @@ def seed(n: int) -> None:
     _default = np.random.default_rng(check_int("seed: n", n, least=0))
 
 
-def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
+def generator(rng: np.random.Generator | None = None) -> Any:
     """The given generator, or by default the package's.
 
     Parameters
@@ -45,10 +57,12 @@ def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
     if rng is None:
         if _default is None:
             _default = np.random.default_rng()
-        return _default
-    if not isinstance(rng, np.random.Generator):
+        rng = _default
+    elif isinstance(rng, StandIn):
+        return rng
+    elif not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"rng must be a numpy.random.Generator, e.g. np.random.default_rng(0), not "
             f"{shown(rng)}{in_scope()}"
         )
-    return rng
+    return replaced.get()(rng)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import shape_of, shown
+from .primitives import Number
 
 # Each range of floats in words: its least number, and the least above it.
 RANGES = {
@@ -33,6 +34,8 @@ def check_float(what: str, value: Any, allowed: str = "finite") -> float:
         return value
     if type(value) is np.ndarray and value.ndim == 0:
         value = value.item()
+    if isinstance(value, Number) and least <= value < above:  # type: ignore[operator]
+        return value  # type: ignore[return-value]
     if not isinstance(value, Real):
         remedy = "; use .item()" if hasattr(value, "item") and shape_of(value) == () else ""
         raise TypeError(f"{what} must be a number, not {shown(value)}{remedy}")

@@ -13,11 +13,11 @@ from .attributes import own_array, reference, weak
 from .checks import check_bool, check_same_shape
 from .graph import Node, new_node, sweep, tell
 from .operators import Operand
-from .primitives import Array, table
+from .primitives import Array, Number, table
 from .protocols import Protocols
 from .scope import Scope, enter, here, program
 
-SCALARS = (int, float, np.integer, np.floating, np.bool_)
+SCALARS = (int, float, np.integer, np.floating, np.bool_, Number)
 new = object.__new__
 accumulating = RLock()  # several threads may bring gradients to one leaf
 

@@ -1,0 +1,6 @@
+"""A training step as a NumPy program, written down by the engine itself: `compile`."""
+
+from .compiled import Compiled, compile
+from .recorder import RecordingError
+
+__all__ = ["Compiled", "RecordingError", "compile"]

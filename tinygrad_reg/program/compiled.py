@@ -1,0 +1,185 @@
+"""`compile`: run a function, write down what it does, and from then on run what was written."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from ..errors import name_of
+from ..nested import tree_paths
+from ..scope import here
+from ..settings import check_callable
+from .plan import FAILED
+from .recorder import RecordingError, recording
+from .recording import Recording, difference
+from .run import OTHER, Owned, Runnable
+from .state import Part, State
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+AGAIN = 10, 100, 1000  # calls that are recorded again, and compared
+MOST_PROGRAMS = 8  # a note follows
+NESTED = {list, tuple, dict}
+
+
+def compile(function: Callable[P, R], *state: Part) -> Compiled[P, R]:
+    """A function that does the same, as a NumPy program without the engine.
+
+    What Python does besides, as to print or to append to a list, happens in recorded calls only:
+    in the first two, and in the 10th, 100th and 1,000th.
+
+    Parameters
+    ----------
+    function
+        A training step, a function made by `grad` or `value_and_grad`, a module in eval mode: any
+        function of arrays, tensors and numbers, also in lists, tuples and dictionaries.
+    *state
+        Everything that it changes, or that changes between calls: modules, optimizers, schedules,
+        tensors, and the generators that it draws from.  The package's own generator is known.
+
+    Returns
+    -------
+    Compiled
+        To be called as the function is.  The results are the same, bit for bit, and so are
+        parameters, buffers, `.grad`, what optimizers keep, and generators.
+
+    Raises
+    ------
+    RecordingError
+        If something cannot be written down, or differs between calls without being an argument or
+        a part of the state.  The state is as before the call.
+
+    Examples
+    --------
+    >>> p = Tensor([1.0, 2.0], requires_grad=True, name="p")
+    >>> optimizer = optim.SGD([p], lr=0.1)
+    >>> def train_step(x):
+    ...     optimizer.zero_grad()
+    ...     loss = ((p * x) ** 2).sum()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> step = compile(train_step, optimizer)
+    >>> for _ in range(3):
+    ...     print(step(np.ones(2)).item().__round__(3))
+    5.0
+    3.2
+    2.048
+    >>> len(step.programs)
+    1
+    """
+    check_callable("compile: what to compile", function)
+    return Compiled(function, state)
+
+
+class Compiled(Generic[P, R]):
+    """What `compile` returns.
+
+    Attributes
+    ----------
+    programs
+        One for each signature: shapes, types, modes, settings.
+    """
+
+    def __init__(self, function: Callable[P, R], state: tuple[Part, ...]) -> None:
+        self.function = function
+        self.state = State(state)
+        self.programs: list[Runnable] = []
+        self.recordings: list[Recording] = []
+        self.owned: Owned = {}
+        self.calls = 0
+        self.eager = ""  # why it cannot be compiled
+        self.lock = threading.RLock()
+        self.__name__ = self.__qualname__ = name_of(function)
+        self.__doc__ = getattr(function, "__doc__", None)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.function, self.state.parts)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.__name__}: {len(self.programs)} programs>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.eager or recording.get() is not None or here().observers:
+            return self.function(*args, **kwargs)
+        with self.lock:
+            self.calls += 1
+            if self.calls not in AGAIN:
+                leaves = args
+                if kwargs or not NESTED.isdisjoint(map(type, args)):
+                    leaves = tree_paths((args, kwargs)).values()
+                for runnable in self.programs:
+                    result = runnable(leaves)
+                    if result is FAILED:
+                        return self.function(*args, **kwargs)
+                    if result is not OTHER:
+                        return result  # type: ignore[no-any-return]
+            return self.record(args, kwargs)
+
+    @property
+    def source(self) -> str:
+        """The program of the last signature, for people to read."""
+        if not self.programs:
+            raise RuntimeError(
+                f"{self.__name__} has no program yet: "
+                + (self.eager or "it is written down in the first two calls")
+            )
+        return self.programs[0].source
+
+    def save(self, path: str) -> None:
+        """Write the program of the last signature to a file, as a module that needs NumPy alone."""
+        self.source  # there is one
+        self.programs[0].save(path)
+
+    def record(self, args: Any, kwargs: Any) -> Any:
+        """Run the function, and write down what it does."""
+        recorded = Recording(self.state, args, kwargs)
+        try:
+            result = recorded.run(self.function)
+            if not recorded.tape.problem:
+                self.compare(recorded)
+        except RecordingError:
+            recorded.undo()
+            raise
+        except Exception as error:
+            recorded.undo()
+            result = self.function(*args, **kwargs)  # with an error of its own, if there is one
+            recorded.tape.problem = f"it cannot be recorded ({type(error).__name__}: {error})"
+        except BaseException:  # Ctrl-C
+            recorded.undo()
+            raise
+        if recorded.tape.problem:
+            self.eager = recorded.tape.problem
+            warnings.warn(f"{self.__name__} is not compiled: {self.eager}", stacklevel=3)
+        return result
+
+    def compare(self, recorded: Recording) -> None:
+        """Make a program of a recording, if an earlier one says the same."""
+        for earlier in [*(program.recording for program in self.programs), *self.recordings]:
+            if not earlier.same_call(recorded):
+                continue
+            found = difference(earlier.program, recorded.program)
+            if found is None:
+                earlier.loosen(recorded)
+                break
+            if found.is_error and earlier.grads == recorded.grads:
+                raise RecordingError(f"{self.__name__}: {found.text}")
+        else:
+            self.recordings = [*self.recordings[1 - MOST_PROGRAMS :], recorded]
+            return
+        program = next((p for p in self.programs if p.recording is earlier), None)
+        if program is not None:
+            program.write_code()
+        else:
+            self.recordings.remove(earlier)
+            self.programs.insert(0, Runnable(earlier, self.owned))
+            if len(self.programs) == MOST_PROGRAMS:
+                warnings.warn(
+                    f"{self.__name__} has {MOST_PROGRAMS} programs now, one for each combination "
+                    "of shapes, types and settings; give it batches of one shape, or leave it "
+                    "uncompiled",
+                    stacklevel=4,
+                )

@@ -1,0 +1,303 @@
+"""Passes: small functions from a program to a simpler one that computes the same, bit for bit."""
+
+from __future__ import annotations
+
+import operator
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..nested import tree_leaves, tree_map
+from .recorder import Call, Draw, Method, Value, guard, shape_of
+
+
+@dataclass
+class Program:
+    """A list of calls, and what they are for.
+
+    Attributes
+    ----------
+    calls
+        In an order in which they can be computed.
+    inputs
+        Arguments and parts of the state, by name.
+    outputs
+        The results, and the new values of parts of the state, by name: values or constants.
+    """
+
+    calls: list[Call]
+    inputs: dict[str, Value]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def users(self) -> dict[Value, list[Call]]:
+        """The calls that use a value."""
+        users = defaultdict(list)
+        for call in self.calls:
+            for value in dict.fromkeys(call.inputs):
+                users[value].append(call)
+        return users
+
+    def replaced(self, new: Callable[[Call], Any]) -> Program:
+        """The program with other calls, or with something else in the place of their results.
+
+        Parameters
+        ----------
+        new
+            Is told each call, with arguments that are replaced already, and gives a call for the
+            same result, or what stands for the result from now on: a value, or a constant.
+        """
+        known: dict[Any, Any] = {}
+        calls = []
+
+        def current(x: Any) -> Any:
+            return known.get(x, x) if isinstance(x, Value) else x
+
+        for old in self.calls:
+            call = old.copy(tree_map(current, old.args), tree_map(current, old.options))
+            found = new(call)
+            if isinstance(found, Call):
+                calls.append(found)
+            else:
+                known[old.result] = found
+        outputs = {name: current(x) for name, x in self.outputs.items()}
+        return Program(calls, self.inputs, outputs)
+
+
+SAME_FOR_ALL = {np.empty_like, np.zeros_like, np.ones_like}
+
+
+def constants(program: Program) -> Program:
+    """Compute what depends on no input: once, and not in each run."""
+
+    def new(call: Call) -> Any:
+        x = call.args[0] if call.args else None
+        if call.function in SAME_FOR_ALL:
+            shape = call.options.get("shape", x.shape)
+            dtype = call.options.get("dtype") or x.dtype
+            return (
+                np.ones(shape, dtype) if call.function is np.ones_like else np.zeros(shape, dtype)
+            )
+        if call.function is operator.pow and is_number(call.args[1], 0) and x.dtype is not None:
+            one = np.ones(x.shape, x.dtype)
+            return one if x.type is np.ndarray else one[()]
+        if call.function is shape_of and isinstance(x, np.ndarray):
+            return x.shape
+        if call.inputs or call.function is guard or isinstance(call.function, Draw):
+            return call
+        return call.function(*call.args, **call.options)
+
+    return program.replaced(new)
+
+
+# If the result has the shape, type and strides of the argument, it is the same.
+GIVE_BACK = {
+    Method("reshape"), Method("transpose"), Method("astype"), np.array, np.positive, operator.pos,
+}  # fmt: skip
+
+
+def identities(program: Program) -> Program:
+    """Leave out what gives its argument back: x * 1, x / 1, a reshape to the same shape."""
+
+    def new(call: Call) -> Any:
+        x, y = (*call.args, None, None)[:2]
+        one_first = call.function is np.multiply and is_one(x, y)
+        if one_first:
+            x, y = y, x
+        if not isinstance(x, Value) or (x.shape, x.dtype) != (call.result.shape, call.result.dtype):
+            return call
+        if call.function in (np.multiply, np.divide, operator.mul, operator.truediv):
+            same = (one_first or is_one(y, x)) and not call.options
+        else:
+            same = call.function in GIVE_BACK
+        alike = x.type is call.result.type and x.strides == call.result.strides
+        return x if same and alike else call
+
+    return program.replaced(new)
+
+
+def is_number(x: Any, number: float) -> bool:
+    """Tell whether x is this Python number."""
+    return type(x) in (int, float) and x == number
+
+
+def is_one(x: Any, other: Any) -> bool:
+    """Tell whether a factor x changes nothing of another."""
+    if isinstance(x, (np.ndarray, np.generic)) and isinstance(other, Value):
+        return bool(np.all(x == 1))
+    return is_number(x, 1)
+
+
+def common_calls(program: Program) -> Program:
+    """Compute the same call of the same arguments once."""
+    known: dict[Any, Value] = {}
+
+    def new(call: Call) -> Any:
+        if call.function is guard or isinstance(call.function, Draw):
+            return call
+        details = tree_map(identity, (call.args, call.options))
+        key = call.function, repr(details), tuple(call.errors.items())
+        if key in known:
+            return known[key]
+        known[key] = call.result
+        return call
+
+    return program.replaced(new)
+
+
+def identity(x: Any) -> Any:
+    """What tells a value or an array from others."""
+    return ("id", id(x)) if isinstance(x, (Value, np.ndarray)) else (type(x).__name__, x)
+
+
+def rows(program: Program) -> Program:
+    """Scale a row by a number where it was scaled by a column of equal numbers.
+
+    A product of a constant column 1/n and a row is n times the same row.  Where all that use it
+    broadcast it anyway, one row will do: so the backward pass of a mean over examples.
+    """
+    users = program.users()
+
+    def broadcasts(call: Call, value: Value) -> bool:
+        others = [x for x in call.args if x is not value]
+        return (
+            isinstance(call.function, np.ufunc)
+            and call.function.signature is None
+            and any(isinstance(x, Value) and x.shape == call.result.shape for x in others)
+        )
+
+    narrower: set[Value] = set()
+
+    def new(call: Call) -> Any:
+        x, y = (*call.args, None, None)[:2]
+        if (
+            call.function is np.multiply
+            and isinstance(x, np.ndarray)
+            and x.size > 1
+            and isinstance(y, Value)
+            and y.dtype == x.dtype == call.result.dtype
+            and np.broadcast_shapes(y.shape, (1,) * x.ndim) == y.shape != call.result.shape
+            and (x == x.flat[0]).all()
+            and call.result not in program.outputs.values()
+            and users[call.result]
+            and all(broadcasts(user, call.result) for user in users[call.result])
+        ):
+            row = Value(np.empty(y.shape, y.dtype), call.result.name)
+            narrow = call.copy((x.flat[0], y), call.options)
+            narrow.result, row.call = row, narrow
+            made.append(narrow)
+            narrower.add(row)
+            return row
+        return call
+
+    made: list[Call] = []
+    calls: list[Call] = []
+    known: dict[Any, Any] = {}
+    result = program.replaced(new)
+    if not made:
+        return result
+    # Put each new call where the old one stood: before its first user.
+    for call in result.calls:
+        for value in call.inputs:
+            if value in narrower and value not in known:
+                known[value] = True
+                calls.append(value.call)  # type: ignore[arg-type]
+        calls.append(call)
+    return Program(calls, result.inputs, result.outputs)
+
+
+def without_dead_calls(program: Program) -> Program:
+    """Leave out what nobody uses; draws stay, as generators must go on."""
+    needed = {x for x in tree_leaves(program.outputs) if isinstance(x, Value)}
+    calls = []
+    for call in reversed(program.calls):
+        if call.result in needed or call.function is guard or isinstance(call.function, Draw):
+            calls.append(call)
+            needed.update(call.inputs)
+    return Program(calls[::-1], program.inputs, program.outputs)
+
+
+def without_certain_guards(program: Program) -> Program:
+    """Leave out guards on constants, and those that stand there twice."""
+    seen: set[Any] = set()
+
+    def new(call: Call) -> Any:
+        if call.function is not guard:
+            return call
+        value, outcome = call.args
+        key = value, repr(outcome)
+        if not isinstance(value, Value) or key in seen:
+            return None
+        seen.add(key)
+        return call
+
+    return program.replaced(new)
+
+
+def guards_first(program: Program) -> Program:
+    """Compute first what guards depend on, so that nothing is written before all have passed.
+
+    Draws stay in their order.
+    """
+    made = {call.result: call for call in program.calls}
+    before: dict[Call, Call] = {}
+    last: dict[Any, Call] = {}
+    for call in program.calls:
+        if isinstance(call.function, Draw):
+            if call.args[0] in last:
+                before[call] = last[call.args[0]]
+            last[call.args[0]] = call
+    first: dict[Call, None] = {}
+    for call in program.calls:
+        if call.function is guard:
+            stack = [call]
+            while stack:
+                one = stack.pop()
+                if one not in first:
+                    first[one] = None
+                    stack += [made[x] for x in one.inputs if x in made]
+                    stack += [before[one]] if one in before else []
+    early = [call for call in program.calls if call in first]
+    late = [call for call in program.calls if call not in first]
+    return Program(early + late, program.inputs, program.outputs)
+
+
+def repeats(program: Program) -> Program:
+    """Broadcast where elements were repeated, if all that use the result broadcast anyway."""
+    users = program.users()
+    outputs = {x for x in tree_leaves(program.outputs) if isinstance(x, Value)}
+    views: set[Value] = set()
+
+    def is_elementwise(call: Call) -> bool:
+        function = call.function
+        return call.result in views or (isinstance(function, np.ufunc) and not function.signature)
+
+    for call in reversed(program.calls):
+        if call.function is Method("repeat") and call.options and call.options["axis"] is not None:
+            x, n = call.args
+            once = (
+                isinstance(x, Value) and isinstance(n, int) and x.shape[call.options["axis"]] == 1
+            )
+            if once and call.result not in outputs and all(map(is_elementwise, users[call.result])):
+                views.add(call.result)
+
+    def new(call: Call) -> Any:
+        if call.result not in views:
+            return call
+        view = call.copy((call.args[0], call.result.shape), {})
+        view.function, view.is_view = np.broadcast_to, True
+        return view
+
+    return program.replaced(new)
+
+
+ALWAYS = (constants, identities, common_calls, rows, without_certain_guards, without_dead_calls)
+
+
+def simplified(program: Program) -> Program:
+    """The program after all passes that make it shorter."""
+    for one_pass in (*ALWAYS, constants, common_calls, without_dead_calls):
+        program = one_pass(program)
+    return program

@@ -1,0 +1,760 @@
+"""Recorded arrays: arrays that compute as ever, and write down what is done to them.
+
+The engine calls NumPy's functions on whatever arrays it is given.  Given these, the forward pass,
+the reverse sweep and the optimizer write themselves down, one call after the other:
+
+>>> tape = Tape()
+>>> x = tape.array("x", np.array([1.0, 2.0]))
+>>> y = np.exp(x) * 2
+>>> for call in tape.calls:
+...     print(call)
+t0 = exp(x)
+t1 = multiply(t0, 2)
+
+What is written down is a list of calls, each with a new value as its result (in compilers: static
+single assignment).  To write into an array gives it a new value under its old name.
+
+Numbers that arrays give (`.item()`, `np.count_nonzero`) and numbers that change between calls, as a
+learning rate, are recorded in the same way.  A decision on a value, an `if` or an index, cannot be
+written down: it becomes a guard, with the outcome that it had.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+from weakref import ref
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ..attributes import Attributes
+from ..errors import full_name, name_of
+from ..nested import tree_leaves, tree_map
+from ..optim import Optimizer
+from ..primitives import Number
+from ..random import StandIn
+from ..scope import Observer, here
+
+Function = Callable[..., Any]
+
+
+class RecordingError(TypeError):
+    """Something was done to a recorded array that cannot be written down."""
+
+
+# --- What is written down ------------------------------------------------------------------------
+
+
+class Value:
+    """A value of the program: an argument, a part of the state, or the result of a call.
+
+    Its kind is known, and not its numbers, which differ from run to run.
+
+    Attributes
+    ----------
+    name
+        What programs call it; None for most results.
+    call
+        The call that computes it; None for arguments and state.
+    type
+        `np.ndarray`, or the class of a number or a tuple.
+    shape, dtype, strides
+        Of an array, or a NumPy scalar.
+    """
+
+    __slots__ = ("call", "dtype", "name", "shape", "strides", "type")
+
+    def __init__(self, real: Any, name: str | None = None, call: Call | None = None) -> None:
+        self.name = name
+        self.call = call
+        self.type = type(real)
+        self.shape: Any = getattr(real, "shape", None)
+        self.dtype: Any = getattr(real, "dtype", None)
+        self.strides: Any = getattr(real, "strides", None)
+
+    def __repr__(self) -> str:
+        return self.name or "a result"
+
+
+class Call:
+    """One call: `result = function(*args, **options)`.
+
+    Attributes
+    ----------
+    args, options
+        What it was called with: values in the place of recorded arrays, and constants.
+    is_view
+        Whether the result shares the memory of an argument.
+    scope
+        Where it was made, "Sequential/Linear/linear".
+    part
+        "" in the forward pass, "backward of exp" in a derivative, "SGD" in an optimizer.
+    where
+        The line of the user's program, "train.py:12".
+    errors
+        NumPy's reactions to floating-point errors (`np.errstate`).
+    """
+
+    __slots__ = (
+        "args", "errors", "function", "is_view", "options", "part", "result", "scope", "where",
+    )  # fmt: skip
+
+    def __init__(self, function: Function, args: Any, options: Any) -> None:
+        self.function = function
+        self.args: tuple[Any, ...] = args
+        self.options: dict[str, Any] = options
+        self.is_view = False
+        self.scope = self.part = self.where = ""
+        self.errors: dict[str, str] = {}
+        self.result: Value
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The values among the arguments."""
+        return [x for x in tree_leaves((self.args, self.options)) if isinstance(x, Value)]
+
+    def copy(self, args: Any, options: Any) -> Call:
+        """The same call with other arguments, for the same result."""
+        other = Call(self.function, args, options)
+        for name in ("errors", "is_view", "part", "result", "scope", "where"):
+            setattr(other, name, getattr(self, name))
+        return other
+
+    def __str__(self) -> str:
+        words = [*map(str, self.args), *(f"{k}={v}" for k, v in self.options.items())]
+        return f"{self.result} = {name_of(self.function)}({', '.join(words)})"
+
+
+class Method:
+    """A method of arrays as a function: Method("sum")(x, axis=0) is x.sum(axis=0)."""
+
+    known: dict[str, Method] = {}
+
+    def __new__(cls, name: str) -> Method:
+        return cls.known.setdefault(name, super().__new__(cls))
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
+        return getattr(x, self.__name__)(*args, **options)
+
+
+class Writing:
+    """A function that writes into its first argument, as one that gives a new array instead."""
+
+    known: dict[Function, Writing] = {}
+
+    def __new__(cls, function: Function) -> Writing:
+        return cls.known.setdefault(function, super().__new__(cls))
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.__name__ = name_of(function)
+
+    def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
+        new = x.copy() if isinstance(x, np.ndarray) else np.array(x)
+        self.function(new, *args, **options)
+        return new
+
+
+class Draw:
+    """A method of a generator as a function of that generator."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, generator: Any, *args: Any, **options: Any) -> Any:
+        return getattr(generator, self.__name__)(*args, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Draw) and other.__name__ == self.__name__
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
+
+
+def guard(value: Any, outcome: Any) -> None:
+    """Stands in a program where a decision was made on a value."""
+
+
+def part_of(results: Any, i: int) -> Any:
+    """One of several results."""
+    return results[i]
+
+
+def shape_of(x: Any) -> Any:
+    """The shape of an array, for guards."""
+    return np.shape(x)
+
+
+# --- The tape ------------------------------------------------------------------------------------
+
+recording: ContextVar[Tape | None] = ContextVar("recording", default=None)
+HERE = os.path.dirname(os.path.dirname(__file__))
+LIBRARIES = HERE, os.path.dirname(np.__file__), os.path.dirname(operator.__file__)
+
+# They look at types and shapes alone, so their results are no part of a program.
+OF_SHAPES: set[Function] = {
+    np.can_cast, np.common_type, np.iscomplexobj, np.isrealobj, np.may_share_memory,
+    np.min_scalar_type, np.ndim, np.result_type, np.shape, np.shares_memory, np.size,
+}  # fmt: skip
+# They write into their first argument.
+WRITE: set[Function] = {
+    np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask,
+}  # fmt: skip
+# The shapes of their results hang on the numbers in arrays.
+SHAPED_BY_VALUES = {
+    np.argwhere, np.bincount, np.compress, np.delete, np.extract, np.flatnonzero, np.intersect1d,
+    np.nonzero, np.repeat, np.setdiff1d, np.trim_zeros, np.union1d, np.unique, np.unique_all,
+    np.unique_counts, np.unique_inverse, np.unique_values, Method("nonzero"), Method("compress"),
+    Method("repeat"), np.setxor1d, np.insert,
+}  # fmt: skip
+
+
+class Tape:
+    """Everything that is done to recorded arrays, call by call."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.inputs: dict[str, Value] = {}
+        self.problem = ""  # why no program can be made of it
+        self.closed = False  # from then on recorded arrays compute, and record nothing
+        self.part = ""
+        self.generators: dict[int, RecordedGenerator] = {}
+        self.constants: dict[int, tuple[Any, Any]] = {}
+        self.handles: list[ref[RecordedArray]] = []
+        self.errors = np.geterr()
+
+    # --- What goes in ----------------------------------------------------------------------------
+
+    def input(self, name: str, real: Any) -> Value:
+        """A new argument, or part of the state."""
+        value = self.inputs[name] = Value(real, name)
+        return value
+
+    def array(self, name: str, real: Any) -> RecordedArray:
+        """A recorded array that goes into the program."""
+        return RecordedArray(self, self.input(name, real), real)
+
+    def argument(self, name: str, real: Any) -> RecordedArray:
+        """A recorded array that belongs to the caller, so that nothing may write into it."""
+        array = self.array(name, real)
+        array.is_argument = True
+        return array
+
+    def number(self, name: str, real: Any) -> RecordedNumber:
+        """A recorded number that goes into the program."""
+        return RecordedNumber(self, self.input(name, real), real)
+
+    def generator(self, name: str, real: np.random.Generator) -> RecordedGenerator:
+        """A recorded generator, the same one each time."""
+        if id(real) not in self.generators:
+            value = self.input(name, real)
+            self.generators[id(real)] = RecordedGenerator(self, value, real)
+        return self.generators[id(real)]
+
+    # --- What is done ----------------------------------------------------------------------------
+
+    def call(self, function: Function, args: Any, options: Any) -> Any:
+        """Call the function on the real arrays, and write that down."""
+        real_args, real_options = tree_map(real, args), tree_map(real, options)
+        result = function(*real_args, **real_options)
+        if self.closed or function in OF_SHAPES:
+            return result
+        values = [x for x in tree_leaves((args, options)) if isinstance(x, RECORDED)]
+        if not values:
+            return result
+        call = Call(function, tree_map(self.value, args), tree_map(self.value, options))
+        call.result = Value(result, f"t{len(self.calls)}", call)
+        base = getattr(result, "base", None)
+        viewed = [x for x in values if base is not None and np.may_share_memory(result, x.real)]
+        call.is_view = bool(viewed)
+        self.note(call)
+        recorded = self.recorded(result, call.result, viewed[0] if viewed else None)
+        if hangs_on_values(function, args):
+            for array in tree_leaves(recorded):
+                self.guard(self.call(shape_of, (array,), {}), array.shape)
+        return recorded
+
+    def note(self, call: Call) -> None:
+        """Write a call down, with all that is known of where it was made."""
+        call.scope = str(here())
+        call.part, call.where = self.part, ""
+        for frame in frames():
+            if frame.f_code is Optimizer.step.__code__:
+                call.part = type(frame.f_locals["self"]).__name__
+            elif not frame.f_code.co_filename.startswith(LIBRARIES):
+                call.where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+                break
+        now = np.geterr()
+        call.errors = {key: now[key] for key in now if now[key] != self.errors[key]}
+        self.calls.append(call)
+
+    def guard(self, value: Recorded, outcome: Any) -> None:
+        """Write down a decision: in later runs the value must have this outcome again."""
+        if not self.closed:
+            call = Call(guard, (value.value, outcome), {})
+            call.result = Value(None, None, call)
+            self.note(call)
+
+    def value(self, x: Any) -> Any:
+        """The value of a recorded array; everything else is a constant, which nobody may change."""
+        if isinstance(x, RECORDED):
+            if x.tape is not self:
+                raise RecordingError(f"{x.what} was recorded in another call of a compiled step")
+            return x.value
+        if not isinstance(x, np.ndarray):
+            return x
+        if id(x) not in self.constants:
+            self.constants[id(x)] = (x, x.copy())
+        original, copy = self.constants[id(x)]
+        if not same_bytes(original, copy):
+            self.problem = (
+                self.problem or "an array that is no argument was changed in the course of it"
+            )
+        return copy
+
+    def recorded(self, result: Any, value: Value, viewed: RecordedArray | None = None) -> Any:
+        """A result that goes on recording."""
+        if isinstance(result, (np.ndarray, np.generic)):
+            array = RecordedArray(self, value, result)
+            if viewed is not None:
+                array.memory = viewed.memory
+                array.version = viewed.version
+            return array
+        if type(result) in (bool, int, float):
+            return RecordedNumber(self, value, result)
+        if value.call is not None and value.call.function is shape_of:
+            return RecordedNumber(self, value, result)
+        if isinstance(result, (tuple, list)):
+            parts = [self.part_of(result, value, i) for i in range(len(result))]
+            if hasattr(result, "_fields"):
+                return type(result)(*parts)
+            return type(result)(parts)
+        if result is None:
+            return None
+        raise RecordingError(
+            f"{full_name(value.call.function if value.call else None)} gives "
+            f"{type(result).__name__}, which cannot be recorded"
+        )
+
+    def part_of(self, results: Any, value: Value, i: int) -> Any:
+        call = Call(part_of, (value, i), {})
+        call.result = Value(results[i], f"t{len(self.calls)}", call)
+        self.note(call)
+        return self.recorded(results[i], call.result)
+
+
+def hangs_on_values(function: Function, args: Any) -> bool:
+    """Tell whether the shape of a result depends on the numbers in arrays."""
+    if function is np.where:
+        return len(args) == 1
+    if function in (np.repeat, Method("repeat")):
+        return isinstance(args[1], RECORDED) if len(args) > 1 else True
+    if function is operator.getitem:
+        return any(isinstance(x, RecordedArray) and x.dtype == bool for x in tree_leaves(args[1]))
+    return function in SHAPED_BY_VALUES
+
+
+def same_bytes(x: Any, y: Any) -> bool:
+    """Tell whether two arrays are the same, bit for bit."""
+    if x.dtype.hasobject:
+        return bool(np.all(x == y))
+    return (x.shape, x.dtype) == (y.shape, y.dtype) and x.tobytes() == y.tobytes()
+
+
+def frames() -> Iterator[Any]:
+    """The frames of the functions that are running, from the innermost on."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back  # type: ignore[assignment]
+
+
+class Parts(Observer):
+    """Tells a tape which derivative is being computed."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    def summed(self, node: Any, g: Any) -> None:
+        if node.function is not None:
+            self.tape.part = f"backward of {name_of(node.function)}"
+
+    def passed(self, node: Any) -> None:
+        self.tape.part = ""
+
+
+# --- Recorded arrays, numbers and generators -----------------------------------------------------
+
+
+def real(x: Any) -> Any:
+    """What is inside a recorded array, number or generator."""
+    return x.real if isinstance(x, RECORDED) else x
+
+
+class Memory:
+    """The memory that an array and its views share: how often something was written into it."""
+
+    writes = 0
+
+
+class RecordedArray(NDArrayOperatorsMixin):
+    """An array, the name it has in a program, and the tape on which that is written."""
+
+    __array_priority__ = 1000
+    __hash__ = object.__hash__
+    what = "an array"
+
+    def __init__(self, tape: Tape, value: Value, real: Any) -> None:
+        self.tape = tape
+        self.current = value
+        self.real = real
+        self.memory = Memory()
+        self.version = 0
+        tape.handles.append(ref(self))
+
+    @property
+    def value(self) -> Value:
+        """What it is called in the program now."""
+        if self.version != self.memory.writes:
+            raise RecordingError(
+                f"an array of shape {self.shape} shares memory with one that was written into "
+                "since, which cannot be recorded; write into a copy, or look at it before"
+            )
+        return self.current
+
+    def become(self, new: Any) -> Any:
+        """Take the value of another array: what writing into this one amounts to."""
+        if self.is_argument:
+            raise RecordingError(
+                f"the argument {self.value.name} was written into; in a compiled step, write into "
+                "a copy"
+            )
+        if new.shape != self.shape or new.dtype != self.dtype:
+            new = self.tape.call(Writing(np.copyto), (self, new), {"casting": "same_kind"})
+        self.memory.writes += 1
+        self.version = self.memory.writes
+        self.current, self.real = new.value, new.real
+        return self
+
+    is_argument = False
+
+    # --- What can be seen of it ------------------------------------------------------------------
+
+    shape = property(lambda self: self.real.shape)
+    dtype = property(lambda self: self.real.dtype)
+    ndim = property(lambda self: self.real.ndim)
+    size = property(lambda self: self.real.size)
+    itemsize = property(lambda self: self.real.itemsize)
+    nbytes = property(lambda self: self.real.nbytes)
+    T = property(lambda self: self.transpose())  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return len(self.real)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    # --- What is done to it ----------------------------------------------------------------------
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any
+    ) -> Any:
+        if any(isinstance(x, Attributes) for x in inputs):
+            return NotImplemented  # a tensor knows what to do
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if method == "at":
+            return inputs[0].become(self.tape.call(Writing(UfuncAt(ufunc)), inputs, options))
+        if out is not None and ("where" in options or len(out) > 1):
+            raise RecordingError(f"{name_of(ufunc)} with out= and where= cannot be recorded")
+        result = self.tape.call(function, inputs, options)
+        if out is None:
+            return result
+        if not isinstance(out[0], RecordedArray):
+            raise RecordingError(
+                f"{name_of(ufunc)} writes a recorded array into an array that is neither an "
+                "argument nor a part of the state; leave out= out"
+            )
+        return out[0].become(result)
+
+    def __array_function__(self, function: Function, types: Any, args: Any, options: Any) -> Any:
+        if any(issubclass(kind, Attributes) for kind in types):
+            return NotImplemented
+        if function in WRITE:
+            args[0].become(self.tape.call(Writing(function), args, options))
+            return None
+        if not any(isinstance(x, RECORDED) for x in tree_leaves((args, options))):
+            return function(*args, **options)  # it was only called like= this one
+        if "out" in options:
+            raise RecordingError(f"{full_name(function)} with out= cannot be recorded")
+        return self.tape.call(function, args, options)
+
+    def __pow__(self, other: Any) -> Any:
+        return self.power(self, other)  # for some exponents NumPy's ** is not np.power
+
+    def __rpow__(self, other: Any) -> Any:
+        return self.power(other, self)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self.become(self.power(self, other))
+
+    def power(self, x: Any, y: Any) -> Any:
+        if isinstance(x, Attributes) or isinstance(y, Attributes):
+            return NotImplemented
+        return self.tape.call(operator.pow, (x, y), {})
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.tape.call(operator.getitem, (self, decided(index)), {})
+
+    def __setitem__(self, index: Any, new: Any) -> None:
+        self.become(self.tape.call(Writing(operator.setitem), (self, decided(index), new), {}))
+
+    def view(self) -> RecordedArray:
+        """The same value in another hand: writing into one does not show in the other."""
+        return RecordedArray(self.tape, self.value, self.real)
+
+    def copy(self) -> RecordedArray:
+        """A copy, with the strides of one that NumPy makes."""
+        flags = getattr(self.real, "flags", None)
+        if flags is None or flags.c_contiguous or flags.f_contiguous:
+            return self.view()
+        return self.tape.call(np.array, (self,), {})
+
+    # --- What leaves it --------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element, as a recorded number."""
+        return self.tape.call(Method("item"), (self,), {})
+
+    def __bool__(self) -> bool:
+        outcome = bool(self.real)
+        self.tape.guard(self, outcome)
+        return outcome
+
+    def __index__(self) -> int:
+        outcome = operator.index(self.real)
+        self.tape.guard(self, outcome)
+        return outcome
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self.leaves("a real array is made of")
+        return np.array(self.real, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        self.leaves("a Python number is made of")
+        return float(self.real)
+
+    def __int__(self) -> int:
+        self.leaves("a Python number is made of")
+        return int(self.real)
+
+    def tolist(self) -> Any:
+        self.leaves("a list is made of")
+        return self.real.tolist()
+
+    def leaves(self, what: str) -> None:
+        """Refuse to become something that cannot be recorded."""
+        if not self.tape.closed:
+            raise RecordingError(
+                f"{what} a value of shape {self.shape} inside a compiled step, which cannot be "
+                "recorded: use NumPy's functions and methods, .item() for a number; return what is "
+                "to be looked at"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"a recorded array has no attribute {name!r}")
+
+    def __reduce__(self) -> Any:
+        self.leaves("a copy, or a pickle, is made of")
+        return self.real.__reduce__()
+
+
+class UfuncAt:
+    """`ufunc.at`, the same object each time."""
+
+    known: dict[np.ufunc, UfuncAt] = {}
+
+    def __new__(cls, ufunc: np.ufunc) -> UfuncAt:
+        return cls.known.setdefault(ufunc, super().__new__(cls))
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self.ufunc = ufunc
+        self.__name__ = f"{ufunc.__name__}.at"
+
+    def __call__(self, *args: Any) -> None:
+        self.ufunc.at(*args)
+
+
+def method(name: str) -> Any:
+    """A method of recorded arrays."""
+    function = Method(name)
+
+    def recorded(self: RecordedArray, *args: Any, **options: Any) -> Any:
+        if options.get("out") is not None:
+            raise RecordingError(f".{name} with out= cannot be recorded")
+        return self.tape.call(function, (self, *args), options)
+
+    return recorded
+
+
+for name in [
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argpartition",
+    "argsort",
+    "astype",
+    "choose",
+    "clip",
+    "compress",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "flatten",
+    "max",
+    "mean",
+    "min",
+    "nonzero",
+    "prod",
+    "ravel",
+    "repeat",
+    "reshape",
+    "round",
+    "searchsorted",
+    "squeeze",
+    "std",
+    "sum",
+    "swapaxes",
+    "take",
+    "trace",
+    "transpose",
+    "var",
+]:
+    setattr(RecordedArray, name, method(name))
+
+
+class RecordedNumber(Number):
+    """A Python number, and the name it has in a program."""
+
+    what = "a number"
+
+    def __init__(self, tape: Tape, value: Value, real: Any) -> None:
+        self.tape = tape
+        self.value = value
+        self.real = real
+
+    # NumPy asks this one when it meets an array.
+    __array_ufunc__ = RecordedArray.__array_ufunc__
+    __array_function__ = RecordedArray.__array_function__
+
+    def copy(self) -> RecordedNumber:
+        """Itself, as numbers do not change."""
+        return self
+
+    def item(self) -> RecordedNumber:
+        """Itself."""
+        return self
+
+    def __bool__(self) -> bool:
+        self.tape.guard(self, bool(self.real))
+        return bool(self.real)
+
+    def __index__(self) -> int:
+        outcome = operator.index(self.real)
+        self.tape.guard(self, outcome)
+        return outcome
+
+    def __float__(self) -> float:
+        self.leaves("float, or a function of the module math, is called with")
+        return float(self.real)
+
+    def __int__(self) -> int:
+        self.leaves("int is called with")
+        return int(self.real)
+
+    def leaves(self, what: str) -> None:
+        """Refuse to become something that cannot be recorded."""
+        if not self.tape.closed:
+            raise RecordingError(
+                f"{what} a number inside a compiled step, which cannot be recorded: compute with "
+                "it as it is, or by NumPy's functions, and return what is to be looked at"
+            )
+
+    def __hash__(self) -> int:
+        return hash(self.__index__() if isinstance(self.real, int) else float(self))
+
+    def __repr__(self) -> str:  # printing happens in recorded calls alone
+        return repr(self.real)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.real, spec)
+
+    def __reduce__(self) -> Any:
+        return type(self.real), (self.real,)
+
+
+def on_numbers(function: Function, reflected: bool = False) -> Any:
+    """An operator of recorded numbers."""
+
+    def recorded(self: RecordedNumber, *others: Any) -> Any:
+        if not all(isinstance(x, (int, float, RecordedNumber)) for x in others):
+            return NotImplemented
+        args = (*others, self) if reflected else (self, *others)
+        return self.tape.call(function, args, {})
+
+    return recorded
+
+
+for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"]:
+    setattr(RecordedNumber, f"__{name}__", on_numbers(getattr(operator, name)))
+    setattr(RecordedNumber, f"__r{name}__", on_numbers(getattr(operator, name), reflected=True))
+for name in ["lt", "le", "eq", "ne", "gt", "ge", "neg", "pos", "abs"]:
+    setattr(RecordedNumber, f"__{name}__", on_numbers(getattr(operator, name)))
+RecordedNumber.__round__ = on_numbers(round)  # type: ignore[attr-defined]
+
+
+class RecordedGenerator(StandIn):
+    """A random generator whose draws are written down."""
+
+    what = "a generator"
+
+    def __init__(self, tape: Tape, value: Value, real: np.random.Generator) -> None:
+        self.tape = tape
+        self.value = value
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("shuffle", "bit_generator", "spawn"):
+            raise AttributeError(f"a recorded generator has no attribute {name!r}")
+
+        def draw(*args: Any, **options: Any) -> Any:
+            if options.get("out") is not None:
+                raise RecordingError(f"{name} of a generator with out= cannot be recorded")
+            return self.tape.call(Draw(name), (self, *args), options)
+
+        return draw
+
+
+Recorded = RecordedArray | RecordedNumber | RecordedGenerator
+RECORDED = (RecordedArray, RecordedNumber, RecordedGenerator)
+
+
+def decided(index: Any) -> Any:
+    """An index in which numbers are decided, so that shapes are known."""
+    if isinstance(index, tuple):
+        return tuple(map(decided, index))
+    if isinstance(index, slice):
+        parts = (index.start, index.stop, index.step)
+        return slice(*(operator.index(x) if isinstance(x, RECORDED) else x for x in parts))
+    if isinstance(index, RecordedNumber):
+        return operator.index(index)
+    return index

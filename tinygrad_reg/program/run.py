@@ -1,0 +1,257 @@
+"""Programs that are run: what connects the code of a plan with arguments and state."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .. import random
+from ..graph import next_number
+from ..nested import tree_leaves, tree_map
+from ..scope import here
+from ..tensor import Tensor
+from .passes import Program, simplified
+from .plan import FAILED, Plan, run_all
+from .recorder import Value
+from .recording import NUMBERS, Leaf, Recording
+from .state import GradPlace, ItemPlace, Place, TensorPlace
+
+OTHER = object()  # what a program gives that was made for other arguments, or another state
+MOVED = object()  # … and one whose arrays of the state are elsewhere now
+
+Owned = dict[str, list[Any]]  # for each part of the state our array, and how many refer to it
+
+
+class Runnable:
+    """A program, bound to a state.
+
+    Attributes
+    ----------
+    operations
+        The number of calls.
+    memory
+        Bytes of buffers and constants.
+    """
+
+    def __init__(self, recording: Recording, owned: Owned) -> None:
+        self.recording = recording
+        self.owned = owned
+        self.program = simplified(recording.program)
+        used = {x for call in self.program.calls for x in call.inputs}
+        used |= {x for x in tree_leaves(self.program.outputs) if isinstance(x, Value)}
+        self.inputs = {name: x for name, x in self.program.inputs.items() if x in used}
+        self.program = Program(self.program.calls, self.inputs, self.program.outputs)
+        self.fixed = {  # arrays of the state that stay where they are
+            name: value
+            for name, value in self.inputs.items()
+            if isinstance(recording.sources.get(name), (TensorPlace, ItemPlace))
+            and value.type is np.ndarray
+            and value.shape != ()
+        }
+        self.written = [name for name in recording.writes if name in self.fixed]
+        # A new value may be computed from everything but the old one.
+        for name, place in recording.writes.items():
+            value = recording.program.inputs.get(name)
+            if name not in self.fixed and value is not None and not isinstance(place, GradPlace):
+                if value.type is np.ndarray and value.shape != ():
+                    self.fixed[name] = self.inputs[name] = value
+                    self.written.append(name)
+        plan = Plan(self.program, self.fixed, self.written)
+        self.plan = plan
+        self.memory = plan.memory
+        self.operations = len(self.program.calls)
+        self.names: dict[str, Any] = dict(plan.names)
+        self.names.update(
+            OTHER=OTHER, MOVED=MOVED, getrefcount=sys.getrefcount, here=here, Tensor=Tensor,
+            generator=random.generator, next_number=next_number,
+        )  # fmt: skip
+        self.setup = "\n".join(plan.setup)
+        self.order = {name: i for i, name in enumerate(plan.results)}
+        self.single = recording.result if type(recording.result) is Leaf else None
+        exec(plan.source, self.names)
+        self.write_code()
+
+    # --- Code ------------------------------------------------------------------------------------
+
+    def place(self, name: str) -> Place:
+        """Where a part of the state is."""
+        recording = self.recording
+        place = recording.writes.get(name, recording.sources.get(name))
+        assert isinstance(place, Place)
+        return place
+
+    def write_code(self) -> None:
+        """Write `enter`, which looks whether the program serves, and `finish`, which writes."""
+        self.enter_lines: list[str] = []
+        arguments = [f"x{i}" for i in range(len(self.recording.leaves))]
+        for name, x in zip(arguments, self.recording.leaves.values()):
+            self.check_argument(name, x)
+        self.check_settings()
+        for name in self.inputs:
+            source = self.recording.sources[name]
+            if name in self.fixed:
+                self.check_place(name, self.place(name))
+            elif isinstance(source, Place):
+                self.read(name, source)
+            elif name.startswith("g"):
+                self.names[f"own_{name}"] = source
+                text = "generator()" if source is None else f"own_{name}"
+                self.enter_lines.append(f"{name} = {text}")
+        given = [name for name in self.inputs if name not in self.fixed]
+        self.enter_lines.append(f"return run({', '.join(given)})")
+        body = "".join(f"\n    {line}" for line in self.enter_lines)
+        self.entry = f"def enter({', '.join(arguments)}):{body}\n"
+        exec(self.entry, self.names)
+        self.enter = self.names["enter"]
+        self.write_finish()
+
+    def check(self, wrong: str, result: str = "OTHER") -> None:
+        self.enter_lines += [f"if {wrong}:", f"    return {result}"]
+
+    def check_argument(self, name: str, x: Any) -> None:
+        """An argument is of the kind that it was."""
+        if isinstance(x, Tensor):
+            self.names[f"type_{name}"] = type(x)
+            self.check(
+                f"type({name}) is not type_{name} or {name}.node.function is not None"
+                f" or {name}.node.requires_grad is not {x.requires_grad}"
+            )
+            self.enter_lines.append(f"{name} = {name}._array")
+            x = x._array
+        self.names[f"type_{name}"] = type(x)
+        wrong = f"type({name}) is not type_{name}"
+        if type(x) in NUMBERS:
+            self.check(wrong)
+        elif isinstance(x, (np.ndarray, np.generic)):
+            self.names[f"dtype_{name}"] = x.dtype
+            self.check(
+                f"{wrong} or {name}.shape != {x.shape} or {name}.strides != {x.strides}"
+                f" or {name}.dtype != dtype_{name}"
+            )
+        else:
+            self.names[f"old_{name}"] = x
+            equal = "True" if x.__hash__ is None else f"{name} != old_{name}"
+            self.check(f"{wrong} or {name} is not old_{name} and {equal}")
+
+    def check_settings(self) -> None:
+        """Modes, settings and parameters are those that they were."""
+        recording = self.recording
+        wrong = [f"here().records is not {recording.records}"]
+        owners: dict[int, str] = {}
+        for owner, attribute, x in recording.settings:
+            text = owners.setdefault(id(owner), f"o{len(owners)}")
+            self.names[text] = owner
+            old = repr(x) if x is None or type(x) is bool else f"o{len(owners)}_{attribute}"
+            if x is not None and type(x) is not bool:
+                self.names[old] = x
+            wrong.append(f"{text}.{attribute} is not {old}")
+        if not recording.any_grads:
+            for i, place in enumerate(recording.places):
+                if isinstance(place, GradPlace):
+                    self.names[f"node_w{i}"] = place.tensor.node
+                    given = "is None" if recording.before[i] is not None else "is not None"
+                    wrong.append(f"node_w{i}.grad {given}")
+        self.check(" or ".join(wrong))
+
+    def check_place(self, name: str, place: Place) -> None:
+        """An array of the state is where it was, and nobody else looks at it."""
+        if isinstance(place, TensorPlace):
+            self.names[f"tensor_{name}"] = place.tensor
+            wrong = f"tensor_{name}._array is not at_{name}"
+            if name in self.written:
+                wrong += f" or getrefcount(at_{name}) != own_{name}[1]"
+        else:
+            self.names[f"inside_{name}"] = place.container()
+            wrong = f"inside_{name}[{place.path[-1]!r}] is not at_{name}"
+        self.names[f"at_{name}"] = None
+        self.names[f"own_{name}"] = [None, 0]
+        self.check(wrong, "MOVED")
+
+    def read(self, name: str, place: Place) -> None:
+        """A number of the state, or a gradient, is read in each run."""
+        self.names[f"place_{name}"] = place
+        self.names[f"type_{name}"] = self.inputs[name].type
+        if isinstance(place, ItemPlace):
+            self.names[f"inside_{name}"] = place.container()
+            self.enter_lines.append(f"{name} = inside_{name}[{place.path[-1]!r}]")
+        else:
+            self.enter_lines.append(f"{name} = place_{name}.get()")
+        wrong = f"type({name}) is not type_{name}"
+        if self.inputs[name].dtype is not None:
+            self.names[f"dtype_{name}"] = self.inputs[name].dtype
+            wrong += (
+                f" or {name}.dtype != dtype_{name} or {name}.shape != {self.inputs[name].shape}"
+            )
+        self.check(wrong)
+
+    def write_finish(self) -> None:
+        """Write the function that writes results into the state; to repeat it does no harm."""
+        lines = ["now = next_number()"]
+        for name in self.recording.writes:
+            place = self.place(name)
+            new = f"results[{self.order[name]}]" if name in self.order else ""
+            if isinstance(place, GradPlace):
+                self.names[f"node_{name}"] = place.tensor.node
+                lines.append(f"node_{name}.grad = {new}")
+            elif isinstance(place, TensorPlace):
+                self.names[f"node_{name}"] = place.tensor.node
+                self.names[f"tensor_{name}"] = place.tensor
+                if new:
+                    lines.append(f"tensor_{name}._array = node_{name}.value = {new}")
+                lines.append(f"node_{name}.replaced = now")
+            elif new:
+                self.names[f"inside_{name}"] = place.container()
+                lines.append(f"inside_{name}[{place.path[-1]!r}] = {new}")
+        body = "".join(f"\n    {line}" for line in lines)
+        exec(f"def finish(results):{body}\n", self.names)
+        self.finish = self.names["finish"]
+
+    # --- To run it -------------------------------------------------------------------------------
+
+    def __call__(self, leaves: Any) -> Any:
+        """The result for these leaves of the arguments; FAILED or OTHER if it cannot be told."""
+        if len(leaves) != len(self.recording.leaves):
+            return OTHER
+        results = self.enter(*leaves)
+        if results is MOVED:
+            if not self.bind():
+                return OTHER
+            results = self.enter(*leaves)
+        if results is OTHER or results is FAILED:
+            return results
+        run_all(self.commit, lambda: self.finish(results))
+        if self.single is not None:
+            return self.single.of(results[self.order[self.single.output]])
+        return tree_map(
+            lambda x: x.of(results[self.order[x.output]]) if type(x) is Leaf else x,
+            self.recording.result,
+        )
+
+    def bind(self) -> bool:
+        """Look where the arrays of the state are, and make views of them; False if they differ."""
+        for name, value in self.fixed.items():
+            place = self.place(name)
+            array = place.get()
+            kind = (type(array), getattr(array, "strides", 0), getattr(array, "dtype", 0))
+            if kind != (np.ndarray, value.strides, value.dtype) or array.shape != value.shape:
+                return False
+            if name in self.written:
+                owned = self.owned.get(place.name)
+                if owned is None or owned[0] is not array or sys.getrefcount(array) - 1 > owned[1]:
+                    array = np.array(array)
+                    place.put(array)
+                    self.owned[place.name] = [array, 0]
+                self.names[f"own_{name}"] = self.owned[place.name]
+                array.flags.writeable = True  # it may not be since somebody has looked at `.data`
+                self.names[name] = array.view()
+            else:
+                self.names[name] = array
+            self.names[f"at_{name}"] = array
+            del array
+        exec(self.setup, self.names)
+        self.commit = self.names["commit"]
+        for name in self.written:
+            self.owned[self.place(name).name][1] = eval(f"getrefcount(at_{name})", self.names)
+        return True
