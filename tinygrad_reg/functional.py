@@ -11,6 +11,7 @@ functions of its own, in the last section.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -42,7 +43,7 @@ from .errors import NUMPY_ERRORS, explained, shown
 from .half import through_float32
 from .operators import Axis, Operand
 from .primitives import Array
-from .random import generator
+from .random import generator, random_bits
 from .settings import check_choice, check_float, check_list
 from .tensor import Tensor, apply, as_tensor, constant
 
@@ -511,7 +512,7 @@ def dropout(
     x
         Of any shape.
     p
-        The probability of *dropping*, in [0, 1); the literature's p is mostly 1 - p.
+        The probability of *dropping*, in [0, 1), to 16 bits; the literature's p is mostly 1 - p.
     training
         Otherwise nothing is dropped.
     mode
@@ -581,8 +582,8 @@ def dropout_mask(
 ) -> Tensor:
     """`scale` where x is kept and 0 where it is dropped, as a constant of x's type."""
     if mask is None:
-        uniform = np.float32 if x.dtype.itemsize <= 4 else np.float64
-        kept = generator(rng).random(x.shape, dtype=uniform) >= p
+        threshold = builtins.min(round(p * 2**16), 2**16 - 1)
+        kept = random_bits(generator(rng), x.size).reshape(x.shape) >= np.uint16(threshold)
     else:
         kept = check_mask(name, x, mask)
     return constant(np.multiply(kept, scale, dtype=x.dtype), name="mask")

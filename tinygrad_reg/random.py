@@ -17,6 +17,8 @@ _default: np.random.Generator | None = None  # made when first asked for: np.ran
 class StandIn:
     """Base class of what stands for a generator and records its draws: `program/` has such."""
 
+    draw: Callable[..., Any]  # calls a function of a generator
+
 
 # What `generator` puts in the place of a generator: mostly itself.
 replaced: ContextVar[Callable[[Any], Any]] = ContextVar("replaced", default=lambda rng: rng)
@@ -66,3 +68,34 @@ def generator(rng: np.random.Generator | None = None) -> Any:
             f"{shown(rng)}{in_scope()}"
         )
     return replaced.get()(rng)
+
+
+def random_bits(rng: Any, n: int) -> Any:
+    """n independent random numbers of 16 bits: four of each number of 64 bits that is drawn.
+
+    Parameters
+    ----------
+    rng
+        A generator, as `generator` gives it.
+    n
+        How many.
+
+    Returns
+    -------
+    array
+        Of `uint16`, (n,).
+
+    Examples
+    --------
+    >>> random_bits(np.random.default_rng(0), 3)
+    array([33375, 55746, 60367], dtype=uint16)
+    """
+    if isinstance(rng, StandIn):
+        return rng.draw(random_bits, n)
+    words = -(-n // 4)
+    bits = rng.bit_generator
+    if type(bits) is np.random.MT19937:  # its own numbers have 32 bits
+        drawn = rng.integers(0, 2**64, words, np.uint64)
+    else:
+        drawn = bits.random_raw(words)
+    return drawn.view(np.uint16)[:n]

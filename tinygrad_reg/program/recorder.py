@@ -26,6 +26,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -164,19 +165,20 @@ class Writing:
 
 
 class Draw:
-    """A method of a generator as a function of that generator."""
+    """A function of a generator; the order of draws matters, as each changes the generator."""
 
-    def __init__(self, name: str) -> None:
-        self.__name__ = name
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.__name__ = name_of(function)
 
     def __call__(self, generator: Any, *args: Any, **options: Any) -> Any:
-        return getattr(generator, self.__name__)(*args, **options)
+        return self.function(generator, *args, **options)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Draw) and other.__name__ == self.__name__
+        return isinstance(other, Draw) and other.function is self.function
 
     def __hash__(self) -> int:
-        return hash(self.__name__)
+        return hash(self.function)
 
 
 def guard(value: Any, outcome: Any) -> None:
@@ -732,16 +734,16 @@ class RecordedGenerator(StandIn):
         self.value = value
         self.real = real
 
+    def draw(self, function: Function, *args: Any, **options: Any) -> Any:
+        """Call a function of the generator, and write that down."""
+        if options.get("out") is not None:
+            raise RecordingError(f"{name_of(function)} of a generator with out= cannot be recorded")
+        return self.tape.call(Draw(function), (self, *args), options)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in ("shuffle", "bit_generator", "spawn"):
             raise AttributeError(f"a recorded generator has no attribute {name!r}")
-
-        def draw(*args: Any, **options: Any) -> Any:
-            if options.get("out") is not None:
-                raise RecordingError(f"{name} of a generator with out= cannot be recorded")
-            return self.tape.call(Draw(name), (self, *args), options)
-
-        return draw
+        return partial(self.draw, Method(name))
 
 
 Recorded = RecordedArray | RecordedNumber | RecordedGenerator
