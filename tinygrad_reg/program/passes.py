@@ -293,7 +293,9 @@ def repeats(program: Program) -> Program:
     return program.replaced(new)
 
 
-ALWAYS = (constants, identities, common_calls, rows, without_certain_guards, without_dead_calls)
+ALWAYS = (
+    constants, identities, common_calls, rows, repeats, without_certain_guards, without_dead_calls,
+)  # fmt: skip
 
 
 def simplified(program: Program) -> Program:

@@ -27,7 +27,7 @@ from .recorder import Call, Draw, Method, Value, Writing, guard, part_of
 
 FAILED = object()  # what a program gives if a guard did
 ALIGNED = 64  # bytes: a line of the cache
-STRIP = 1 << 17  # bytes of each array that are worked on at a time
+STRIP = 1 << 16  # bytes of each array that are worked on at a time
 
 # A strip may end anywhere: of these each element is computed in the same way, wherever it stands.
 EXACT = {
@@ -46,6 +46,20 @@ OPERATORS = {
     operator.floordiv: "//", operator.mod: "%", operator.pow: "**", operator.lt: "<",
     operator.le: "<=", operator.eq: "==", operator.ne: "!=", operator.gt: ">", operator.ge: ">=",
 }  # fmt: skip
+
+# Of scalars operators give the same as these functions, sooner.
+ON_SCALARS = {
+    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.less: "<",
+    np.less_equal: "<=", np.equal: "==", np.not_equal: "!=", np.greater: ">",
+    np.greater_equal: ">=",
+}  # fmt: skip
+
+
+def is_scalar(x: Any) -> bool:
+    """Tell whether x is a number, or a scalar of NumPy."""
+    if isinstance(x, Value):
+        return x.type in (int, float) or (x.type is not np.ndarray and x.shape == ())
+    return type(x) in (int, float)
 
 
 def is_elementwise(call: Call) -> bool:
@@ -334,6 +348,19 @@ class Plan:
         if call.function in OPERATORS:
             x, y = map(self.text, call.args)
             return f"{x} {OPERATORS[call.function]} {y}"
+        if call.function in ON_SCALARS and not call.options and all(map(is_scalar, call.args)):
+            x, y = map(self.text, call.args)
+            return f"{x} {ON_SCALARS[call.function]} {y}"
+        if isinstance(call.function, Draw):
+            inner = call.copy(call.args, call.options)
+            inner.function = call.function.function
+            return self.expression(inner)
+        if isinstance(call.function, Method) and not isinstance(call.args[0], (int, float)):
+            if call.function is Method("swapaxes") and len(call.args[0].shape) == 2:
+                return f"{self.text(call.args[0])}.T"
+            words = [*map(self.text, call.args[1:])]
+            words += [f"{key}={self.text(x)}" for key, x in call.options.items()]
+            return f"{self.text(call.args[0])}.{call.function.__name__}({', '.join(words)})"
         if call.function is part_of:
             return f"{self.text(call.args[0])}[{call.args[1]}]"
         return self.call_text(call.function, call.args, call.options)
@@ -355,8 +382,15 @@ class Plan:
             return False
         function, args, options = call.function, call.args, call.options
         x = args[0] if args else None
-        if isinstance(function, np.ufunc) and function.nout == 1 and "axes" not in options:
-            words = [*self.operands(call), self.destination(call)]
+        if self.is_product_of_row(call):
+            x, y = map(self.text, args)
+            self.lines.append(f"{x}.dot({y}, {self.destination(call)})")
+        elif isinstance(function, np.ufunc) and function.nout == 1 and "axes" not in options:
+            is_mask = is_array(x) and x.dtype == bool and type(args[-1]) in (int, float)
+            if function is np.multiply and is_mask and options == {"dtype": call.result.dtype}:
+                self.write_scaled_mask(call)
+                return True
+            words = [*self.operands(call), out_text(function, self.destination(call))]
             words += [f"{key}={self.text(option)}" for key, option in options.items()]
             self.lines.append(f"{self.function(function)}({', '.join(words)})")
         elif function in REDUCTIONS and is_array(x) and set(options) <= {"axis", "keepdims"}:
@@ -369,7 +403,7 @@ class Plan:
         elif function is Method("astype") and is_array(x) and len(args) + len(options) == 2:
             text = self.text(x)
             self.lines.append(f"np.copyto({self.destination(call)}, {text}, 'unsafe')")
-        elif isinstance(function, Draw) and function.__name__ == "random":
+        elif function == Draw(Method("random")):
             dtype = options.get("dtype", args[2] if len(args) > 2 else np.float64)
             words = ["None", self.text(np.dtype(dtype).type), self.destination(call)]
             self.lines.append(f"{self.text(x)}.random({', '.join(words)})")
@@ -393,6 +427,27 @@ class Plan:
         else:
             return False
         return True
+
+    def is_product_of_row(self, call: Call) -> bool:
+        """Tell whether a row times a matrix is computed, for which `dot` takes less time."""
+        if call.function is not np.matmul or call.options or len(call.args) != 2:
+            return False
+        x, y = call.args
+        return (
+            x.dtype == y.dtype
+            and (len(x.shape), len(y.shape)) == (1, 2)
+            and x.strides == (x.dtype.itemsize,)
+            and y.strides == (y.dtype.itemsize * y.shape[1], y.dtype.itemsize)
+        )
+
+    def write_scaled_mask(self, call: Call) -> None:
+        """Write a product of truths and a number as two steps, which take less time than one."""
+        mask, number = call.args
+        text = self.text(mask)
+        operand = self.operand(number, call.result.dtype)
+        out = self.destination(call)
+        self.lines.append(f"np.copyto({out}, {text}, 'unsafe')")
+        self.lines.append(f"{self.function(np.multiply)}({out}, {operand}, {out})")
 
     def operands(self, call: Call) -> list[str]:
         """The arguments of a ufunc; for numbers arrays of shape (), which NumPy takes faster."""
@@ -433,7 +488,7 @@ class Plan:
             for call in group:
                 self.time += 1
                 words = [self.update_operand(x, call) for x in call.args]
-                words.append(self.update_destination(call, temps))
+                words.append(out_text(call.function, self.update_destination(call, temps)))
                 words += [f"{key}={self.text(option)}" for key, option in call.options.items()]
                 lines.append(f"partial({self.function(call.function)}, {', '.join(words)})")
                 self.free(call)
@@ -519,6 +574,11 @@ class Plan:
         return self.text(out)
 
 
+def out_text(function: Any, out: str) -> str:
+    """The buffer as an argument; some functions want it by keyword (NumPy 2.4)."""
+    return f"out={out}" if function in (np.maximum, np.minimum) else out
+
+
 def in_components(calls: list[Call], state: dict[str, Value]) -> list[list[Call]]:
     """Sort calls into groups that have no array in common, and stay in their order."""
     group_of: dict[Any, list[Call]] = {}
@@ -602,7 +662,11 @@ def strips(shape: tuple[int, ...], temporaries: list[Any], calls: list[Any]) -> 
         return x[start : start + rows] if x.shape == shape else x
 
     return [
-        partial(call.func, *(part(x, start) for x in call.args))
+        partial(
+            call.func,
+            *(part(x, start) for x in call.args),
+            **{key: part(x, start) for key, x in call.keywords.items()},
+        )
         for start in range(0, shape[0], rows)
         for call in calls
     ]
