@@ -92,10 +92,7 @@ def random_bits(rng: Any, n: int) -> Any:
     """
     if isinstance(rng, StandIn):
         return rng.draw(random_bits, n)
-    words = -(-n // 4)
-    bits = rng.bit_generator
-    if type(bits) is np.random.MT19937:  # its own numbers have 32 bits
-        drawn = rng.integers(0, 2**64, words, np.uint64)
-    else:
-        drawn = bits.random_raw(words)
-    return drawn.view(np.uint16)[:n]
+    words, bits = -(-n // 4), rng.bit_generator
+    if type(bits).__name__ == "MT19937":  # its own numbers have 32 bits
+        return rng.integers(0, 2**64, words, np.uint64).view(np.uint16)[:n]
+    return bits.random_raw(words).view(np.uint16)[:n]

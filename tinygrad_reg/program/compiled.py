@@ -14,7 +14,7 @@ from ..settings import check_callable
 from .plan import FAILED
 from .recorder import RecordingError, recording
 from .recording import Recording, difference
-from .run import OTHER, Owned, Runnable
+from .run import OTHER, Block, Runnable
 from .state import Part, State
 
 P = ParamSpec("P")
@@ -89,7 +89,7 @@ class Compiled(Generic[P, R]):
         self.state = State(state)
         self.programs: list[Runnable] = []
         self.recordings: list[Recording] = []
-        self.owned: Owned = {}
+        self.owned: dict[tuple[str, ...], Block] = {}
         self.calls = 0
         self.eager = ""  # why it cannot be compiled
         self.lock = threading.RLock()

@@ -26,6 +26,7 @@ from .passes import Program, guards_first
 from .recorder import Call, Draw, Method, Value, Writing, guard, part_of
 
 FAILED = object()  # what a program gives if a guard did
+SMALL = 1 << 15  # bytes of an array that is worth to be put beside others
 ALIGNED = 64  # bytes: a line of the cache
 STRIP = 1 << 16  # bytes of each array that are worked on at a time
 
@@ -142,7 +143,7 @@ class Plan:
     def __init__(self, program: Program, state: dict[str, Value], written: Iterable[str]) -> None:
         self.state = state
         self.written = [*written]
-        self.names: dict[str, Any] = {"FAILED": FAILED, "np": np, "partial": partial}
+        self.names: dict[str, Any] = {"FAILED": FAILED, "np": np, "partial": partial, "copyto": np.copyto}
         self.texts: dict[Value, str] = {value: name for name, value in program.inputs.items()}
         self.constants: dict[int, tuple[str, Any]] = {}
         self.base: dict[Value, Value] = {}  # whose memory a view shows
@@ -153,6 +154,8 @@ class Plan:
         self.setup: list[str] = []
         self.lines: list[str] = []
         self.commit: list[str] = []
+        self.flat: dict[str, list[str]] = {}  # parts of the state that lie side by side
+        self.slices: dict[Value, tuple[Value, int]] = {}  # results that lie side by side: where
         self.escaping = {
             x for name, out in program.outputs.items() if name not in state
             for x in tree_leaves(out) if isinstance(x, Value)
@@ -162,10 +165,13 @@ class Plan:
             if isinstance(program.outputs[name], Value)
         }  # fmt: skip
 
+        self.finals = {name: program.outputs[name] for name in self.written}
+
         program = guards_first(program)
         late = self.deferred(program)
         early = [call for call in program.calls if call.result not in late]
-        self.updates = in_components([call for call in program.calls if call.result in late], state)
+        groups = in_components([call for call in program.calls if call.result in late], state)
+        self.updates = self.joined(groups)
         self.order = [*early, *(call for group in self.updates for call in group)]
         self.find_ends(program)
         self.restore = self.restoring(early)
@@ -208,7 +214,88 @@ class Plan:
                 and self.has_buffer(value)
             ):
                 late.add(value)
+        for call in program.calls:  # what reads no state need not wait
+            if not any(x in late or x in self.bound for x in call.inputs):
+                late.discard(call.result)
         return late
+
+    def joined(self, groups: list[list[Call]]) -> list[list[Call]]:
+        """Groups of calls that do the same to small arrays, as one group on longer arrays.
+
+        The arrays of several parameters then lie side by side, and so do their gradients.
+        """
+        alike: dict[Any, list[list[Call]]] = {}
+        for group in groups:
+            alike.setdefault(self.kind_of(group), []).append(group)
+        result = []
+        for kind, members in alike.items():
+            result += [self.joined_group(members)] if kind and len(members) > 1 else members
+        return result
+
+    def kind_of(self, group: list[Call]) -> Any:
+        """What groups that can be joined have in common; None if a group cannot."""
+        shape, dtype = group[0].result.shape, group[0].result.dtype
+        if prod(shape) * dtype.itemsize > SMALL:
+            return None
+        late = {call.result for call in group}
+        numbers: dict[Value, int] = {}
+        steps: list[Any] = [dtype]
+        for call in group:
+            steps.append(call.function)
+            if call.options:
+                return None
+            for x in (*call.args, call.result):
+                if not is_array(x):
+                    steps.append(x if isinstance(x, Value) else repr(x))
+                    continue
+                if (x.shape, x.dtype, x.strides) != (shape, dtype, np.empty(shape, dtype).strides):
+                    return None
+                target = self.state.get(self.targets.get(x, ""))
+                if target is not None and target not in numbers:
+                    return None
+                number = numbers.setdefault(x, len(numbers))
+                old = self.texts.get(x) in self.written and x in self.bound
+                if x in self.bound and not old:
+                    return None
+                steps.append((number, old, x in late, numbers.get(target) if target else None))
+        return tuple(steps)
+
+    def joined_group(self, groups: list[list[Call]]) -> list[Call]:
+        """One group instead of several of the same kind."""
+        sizes = [prod(group[0].result.shape) for group in groups]
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        whole: dict[Value, Value] = {}
+        late = {call.result for group in groups for call in group}
+
+        def joined(parts: list[Any]) -> Any:
+            x = parts[0]
+            if not is_array(x):
+                return x
+            if x not in whole:
+                value = whole[x] = Value(np.empty(sum(sizes), x.dtype))
+                if x in self.bound:
+                    name = f"f{len(self.flat)}"
+                    self.flat[name] = [self.texts[part] for part in parts]
+                    self.texts[value] = name
+                    self.bound.add(value)
+                elif x not in late:
+                    for part, start in zip(parts, starts):
+                        self.slices[part] = value, start * x.dtype.itemsize
+            return whole[x]
+
+        result = []
+        for calls in zip(*groups):
+            args = tuple(joined([*parts]) for parts in zip(*(call.args for call in calls)))
+            call = calls[0].copy(args, {})
+            call.result = joined([one.result for one in calls])
+            call.result.call = call
+            result.append(call)
+        for parts in zip(*([call.result for call in group] for group in groups)):
+            if parts[0] in self.targets:
+                for part in parts:
+                    self.texts[part] = self.targets[part]
+                self.finals[self.texts[whole[self.state[self.targets[parts[0]]]]]] = whole[parts[0]]
+        return result
 
     def find_ends(self, program: Program) -> None:
         """Find the last use of each value's memory."""
@@ -221,7 +308,7 @@ class Plan:
             for x in call.inputs:
                 self.ends[self.base.get(x, x)] = time
         never = len(self.order) + 1
-        for out in tree_leaves(program.outputs):
+        for out in tree_leaves([*program.outputs.values(), *self.finals.values()]):
             if isinstance(out, Value):
                 self.ends[self.base.get(out, out)] = never
 
@@ -290,15 +377,27 @@ class Plan:
     def destination(self, call: Call) -> str:
         """The buffer of a result: that of an argument which ends here, or a new one."""
         value = call.result
+        if value in self.slices:
+            return self.slice(value)
         if is_elementwise(call):
             for x in call.inputs:
                 same = (x.shape, x.dtype, x.strides) == (value.shape, value.dtype, value.strides)
-                if same and x in self.places and self.ends[x] == self.time:
+                ends = self.ends.get(x) == self.time and x not in self.slices
+                if same and x in self.places and ends:
                     self.arena.hand_on(x, value)
                     self.places[value] = self.places[x]
                     return self.buffer(value)
         nbytes = prod(value.shape) * value.dtype.itemsize
         self.places[value] = self.arena.place(value, nbytes)
+        return self.buffer(value)
+
+    def slice(self, value: Value) -> str:
+        """The place of a result beside others, with which it is used later."""
+        whole, start = self.slices[value]
+        if whole not in self.places:
+            self.places[whole] = self.arena.place(whole, prod(whole.shape) * whole.dtype.itemsize)
+            self.buffer(whole)
+        self.places[value] = self.places[whole] + start
         return self.buffer(value)
 
     def buffer(self, value: Value) -> str:
@@ -351,6 +450,9 @@ class Plan:
         if call.function in ON_SCALARS and not call.options and all(map(is_scalar, call.args)):
             x, y = map(self.text, call.args)
             return f"{x} {ON_SCALARS[call.function]} {y}"
+        if call.function is operator.getitem:
+            x, index = call.args
+            return f"{self.text(x)}[{self.text(index)}]"
         if isinstance(call.function, Draw):
             inner = call.copy(call.args, call.options)
             inner.function = call.function.function
@@ -382,7 +484,7 @@ class Plan:
             return False
         function, args, options = call.function, call.args, call.options
         x = args[0] if args else None
-        if self.is_product_of_row(call):
+        if self.is_small_product(call):
             x, y = map(self.text, args)
             self.lines.append(f"{x}.dot({y}, {self.destination(call)})")
         elif isinstance(function, np.ufunc) and function.nout == 1 and "axes" not in options:
@@ -402,7 +504,7 @@ class Plan:
             self.lines.append(f"{self.function(REDUCTIONS[function])}({', '.join(words)})")
         elif function is Method("astype") and is_array(x) and len(args) + len(options) == 2:
             text = self.text(x)
-            self.lines.append(f"np.copyto({self.destination(call)}, {text}, 'unsafe')")
+            self.lines.append(f"copyto({self.destination(call)}, {text}, 'unsafe')")
         elif function == Draw(Method("random")):
             dtype = options.get("dtype", args[2] if len(args) > 2 else np.float64)
             words = ["None", self.text(np.dtype(dtype).type), self.destination(call)]
@@ -410,15 +512,15 @@ class Plan:
         elif isinstance(function, Writing) and (is_array(x) or isinstance(x, np.ndarray)):
             source, rest = self.text(x), [*map(self.text, args[1:])]
             out = self.destination(call)
-            self.lines.append(f"np.copyto({out}, {source})")
+            self.lines.append(f"copyto({out}, {source})")
             options_text = [f"{key}={self.text(option)}" for key, option in options.items()]
             words = [out, *rest, *options_text]
             self.lines.append(f"{self.function(function.function)}({', '.join(words)})")
         elif function is np.where and len(args) == 3:
             condition, chosen, other = map(self.text, args)
             out = self.destination(call)
-            self.lines.append(f"np.copyto({out}, {other}, 'unsafe')")
-            self.lines.append(f"np.copyto({out}, {chosen}, 'unsafe', {condition})")
+            self.lines.append(f"copyto({out}, {other}, 'unsafe')")
+            self.lines.append(f"copyto({out}, {chosen}, 'unsafe', {condition})")
         elif function is np.concatenate and len(args) == 1 and set(options) <= {"axis"}:
             text = self.text(x)
             out = self.destination(call)
@@ -428,16 +530,19 @@ class Plan:
             return False
         return True
 
-    def is_product_of_row(self, call: Call) -> bool:
-        """Tell whether a row times a matrix is computed, for which `dot` takes less time."""
+    def is_small_product(self, call: Call) -> bool:
+        """Tell whether a small product of matrices is computed, for which `dot` takes less time."""
         if call.function is not np.matmul or call.options or len(call.args) != 2:
             return False
         x, y = call.args
         return (
             x.dtype == y.dtype
-            and (len(x.shape), len(y.shape)) == (1, 2)
-            and x.strides == (x.dtype.itemsize,)
-            and y.strides == (y.dtype.itemsize * y.shape[1], y.dtype.itemsize)
+            and x.dtype.kind == "f"
+            and len(x.shape) in (1, 2)
+            and len(y.shape) == 2
+            and prod(call.result.shape) <= 1 << 12
+            and all(dense(z) for z in (x, y))
+            and call.result.strides == np.empty(call.result.shape, x.dtype).strides
         )
 
     def write_scaled_mask(self, call: Call) -> None:
@@ -446,7 +551,7 @@ class Plan:
         text = self.text(mask)
         operand = self.operand(number, call.result.dtype)
         out = self.destination(call)
-        self.lines.append(f"np.copyto({out}, {text}, 'unsafe')")
+        self.lines.append(f"copyto({out}, {text}, 'unsafe')")
         self.lines.append(f"{self.function(np.multiply)}({out}, {operand}, {out})")
 
     def operands(self, call: Call) -> list[str]:
@@ -480,7 +585,14 @@ class Plan:
 
     def write_updates(self, start: int) -> None:
         """Write the list of calls that give the state its new values, in place."""
-        self.occupants = dict(self.state)  # whose value is in the memory of each part of the state
+        for part in self.slices:
+            if part not in self.places:  # it was computed in another place
+                text = self.text(part)
+                self.lines.append(f"copyto({self.slice(part)}, {text})")
+        # Whose value is in the memory of each part of the state.
+        self.occupants = {name: x for x, name in self.texts.items() if name in self.flat}
+        self.occupants |= self.state
+        self.writeable = {*self.written, *self.flat}
         self.time = start - 1
         for group in self.updates:
             temps = Temporaries(self) if in_strips(group) else None
@@ -521,16 +633,16 @@ class Plan:
         if name is None:
             name = self.cells[x, None] = f"n{len(self.cells)}"
             self.names[name] = np.empty(x.shape, x.dtype)
-            self.lines.append(f"np.copyto({name}, {self.text(x)})")
+            self.lines.append(f"copyto({name}, {self.text(x)})")
         return name
 
     def update_destination(self, call: Call, temps: Temporaries | None) -> str:
         """The memory of the state itself, if its old value is not needed any more; or a buffer."""
         value = call.result
-        candidates = [self.targets[value]] if value in self.targets else []
+        candidates = [name for name, x in self.finals.items() if x is value]
         for x in call.inputs:
             name = self.texts.get(x)
-            if name in self.occupants and self.occupants[name] is x and name in self.written:
+            if name in self.occupants and self.occupants[name] is x and name in self.writeable:
                 candidates.append(name)
         for name in candidates:
             old = self.occupants[name]
@@ -545,16 +657,16 @@ class Plan:
     def write_end(self, program: Program) -> None:
         """Copy new values that were computed elsewhere, and write what the run returns."""
         copies = []
-        for name in self.written:
-            new = program.outputs[name]
-            if self.occupants[name] is new:
+        inside = {name for names in self.flat.values() for name in names}
+        for name, new in self.finals.items():
+            if name in inside or self.occupants[name] is new:
                 continue
             is_state = isinstance(new, Value) and self.base.get(new, new) in self.state.values()
             if not isinstance(new, Value) or (new in self.bound and not is_state):
                 text = self.text(new)
             else:
                 text = self.kept(new)
-            copies.append(f"partial(np.copyto, {name}, {text})")
+            copies.append(f"partial(copyto, {name}, {text})")
         self.commit += copies
         self.results = {
             name: self.result(out)
@@ -675,20 +787,23 @@ def strips(shape: tuple[int, ...], temporaries: list[Any], calls: list[Any]) -> 
 # --- To run it -----------------------------------------------------------------------------------
 
 
-def run_all(calls: list[Any], before: Callable[[], None]) -> None:
-    """Call `before`, which may be repeated, and then every one of the calls, come what may.
+run_one: Any = getattr(operator, "call", partial.__call__)  # new in Python 3.11
+
+
+def run_all(calls: list[Any], before: Callable[[Any], None], results: Any) -> None:
+    """Call before(results), which may be repeated, and then all calls, come what may.
 
     An error, and Ctrl-C, is raised when all are done.  Nothing can come between two of the calls,
     since `deque` runs them without the interpreter.
     """
     remaining = iter(calls)
-    error: BaseException | None = None
-    while True:
+    errors: list[BaseException] = []
+    while len(errors) <= len(calls) + 1:
         try:
-            before()
-            deque(map(partial.__call__, remaining), 0)
+            before(results)
+            deque(map(run_one, remaining), 0)
             break
-        except BaseException as new:
-            error = error or new
-    if error is not None:
-        raise error
+        except BaseException as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -21,7 +21,6 @@ from .state import GradPlace, ItemPlace, Place, TensorPlace
 OTHER = object()  # what a program gives that was made for other arguments, or another state
 MOVED = object()  # … and one whose arrays of the state are elsewhere now
 
-Owned = dict[str, list[Any]]  # for each part of the state our array, and how many refer to it
 
 
 class Runnable:
@@ -35,7 +34,7 @@ class Runnable:
         Bytes of buffers and constants.
     """
 
-    def __init__(self, recording: Recording, owned: Owned) -> None:
+    def __init__(self, recording: Recording, owned: dict[tuple[str, ...], Block]) -> None:
         self.recording = recording
         self.owned = owned
         self.program = simplified(recording.program)
@@ -68,6 +67,11 @@ class Runnable:
             generator=random.generator, next_number=next_number,
         )  # fmt: skip
         self.setup = "\n".join(plan.setup)
+        self.own = {**plan.flat, **{name: [name] for name in self.written}}
+        for names in plan.flat.values():
+            for name in names:
+                del self.own[name]
+        self.whole = {name: (w, i) for w, names in self.own.items() for i, name in enumerate(names)}
         self.order = {name: i for i, name in enumerate(plan.results)}
         self.single = recording.result if type(recording.result) is Leaf else None
         exec(plan.source, self.names)
@@ -160,13 +164,15 @@ class Runnable:
         if isinstance(place, TensorPlace):
             self.names[f"tensor_{name}"] = place.tensor
             wrong = f"tensor_{name}._array is not at_{name}"
-            if name in self.written:
-                wrong += f" or getrefcount(at_{name}) != own_{name}[1]"
+            whole, i = self.whole.get(name, ("", 0))
+            if whole:
+                wrong += f" or getrefcount(at_{name}) != block_{whole}.counts[{i + 1}]"
+                if i == 0 and whole != name:
+                    wrong += f" or getrefcount(at_{whole}) != block_{whole}.counts[0]"
         else:
             self.names[f"inside_{name}"] = place.container()
             wrong = f"inside_{name}[{place.path[-1]!r}] is not at_{name}"
-        self.names[f"at_{name}"] = None
-        self.names[f"own_{name}"] = [None, 0]
+        self.names.setdefault(f"at_{name}", None)
         self.check(wrong, "MOVED")
 
     def read(self, name: str, place: Place) -> None:
@@ -216,12 +222,11 @@ class Runnable:
             return OTHER
         results = self.enter(*leaves)
         if results is MOVED:
-            if not self.bind():
-                return OTHER
-            results = self.enter(*leaves)
+            results = self.enter(*leaves) if self.bind() else OTHER
         if results is OTHER or results is FAILED:
             return results
-        run_all(self.commit, lambda: self.finish(results))
+        assert results is not MOVED, "the state has been bound"
+        run_all(self.commit, self.finish, results)
         if self.single is not None:
             return self.single.of(results[self.order[self.single.output]])
         return tree_map(
@@ -232,26 +237,82 @@ class Runnable:
     def bind(self) -> bool:
         """Look where the arrays of the state are, and make views of them; False if they differ."""
         for name, value in self.fixed.items():
-            place = self.place(name)
-            array = place.get()
+            array = self.place(name).get()
             kind = (type(array), getattr(array, "strides", 0), getattr(array, "dtype", 0))
             if kind != (np.ndarray, value.strides, value.dtype) or array.shape != value.shape:
                 return False
-            if name in self.written:
-                owned = self.owned.get(place.name)
-                if owned is None or owned[0] is not array or sys.getrefcount(array) - 1 > owned[1]:
-                    array = np.array(array)
-                    place.put(array)
-                    self.owned[place.name] = [array, 0]
-                self.names[f"own_{name}"] = self.owned[place.name]
-                array.flags.writeable = True  # it may not be since somebody has looked at `.data`
-                self.names[name] = array.view()
-            else:
-                self.names[name] = array
-            self.names[f"at_{name}"] = array
+            if name not in self.written:
+                self.names[name] = self.names[f"at_{name}"] = array
             del array
+        for whole, names in self.own.items():
+            places = [self.place(name) for name in names]
+            block = self.owned.setdefault(tuple(place.name for place in places), Block())
+            block.take(places)
+            self.names[f"block_{whole}"] = block
+            self.names[f"at_{whole}"] = block.array
+            self.names[whole] = block.writeable()
+            self.names.update({f"at_{name}": part for name, part in zip(names, block.parts)})
+            alone = len(names) == 1
+            self.names.update(zip(names, [self.names[whole]] if alone else block.parts))
         exec(self.setup, self.names)
         self.commit = self.names["commit"]
-        for name in self.written:
-            self.owned[self.place(name).name][1] = eval(f"getrefcount(at_{name})", self.names)
+        for whole, names in self.own.items():
+            block = self.names[f"block_{whole}"]
+            counted = [f"getrefcount(at_{name})" for name in (whole, *names)]
+            block.counts = eval(f"[{', '.join(counted)}]", self.names)
         return True
+
+
+class Block:
+    """Arrays of the state that are ours, one beside the other in a block of memory.
+
+    If somebody else holds one of them, as `t.data` does, they get a new block, and what is held
+    does not change any more.
+
+    Attributes
+    ----------
+    array
+        The whole block; the array itself, if there is one only.
+    parts
+        The arrays.
+    counts
+        How many references there are to the block and to each array, if nobody else holds them.
+    """
+
+    def __init__(self) -> None:
+        self.array: Any = None
+        self.parts: list[Any] = []
+        self.counts: list[int] = []
+
+    def take(self, places: list[Place]) -> None:
+        """Move the arrays at these places into the block, unless they are there."""
+        if self.holds(places):
+            return
+        arrays = [place.get() for place in places]
+        if len(arrays) == 1:
+            self.array = np.array(arrays[0])
+            self.parts = [self.array]
+        else:
+            self.array = np.concatenate([array.ravel() for array in arrays])
+            ends = np.cumsum([array.size for array in arrays])
+            self.parts = [
+                self.array[end - array.size : end].reshape(array.shape)
+                for end, array in zip(ends, arrays)
+            ]
+        for place, part in zip(places, self.parts):
+            place.put(part)
+
+    def holds(self, places: list[Place]) -> bool:
+        """Tell whether the arrays are in the block, and nobody else looks at them."""
+        if not self.parts or any(a.get() is not b for a, b in zip(places, self.parts)):
+            return False
+        if not isinstance(places[0], TensorPlace):
+            return True
+        now = [sys.getrefcount(self.array)]
+        now += [sys.getrefcount(self.parts[i]) for i in range(len(self.parts))]
+        return all(a <= b for a, b in zip(now, self.counts))
+
+    def writeable(self) -> Any:
+        """A view of the block to write into; whoever looks at `t.data` makes it read-only."""
+        self.array.flags.writeable = True
+        return self.array.view()
