@@ -433,7 +433,10 @@ class RecordedArray(NDArrayOperatorsMixin):
         return self.current
 
     def become(self, new: Any) -> Any:
-        """Take the value of another array: what writing into this one amounts to."""
+        """Take the value of another array: what writing into this one amounts to.
+
+        What is written into a part, a[i], is written into the array a, too.
+        """
         if self.is_argument:
             raise RecordingError(
                 f"the argument {self.value.name} was written into; in a compiled step, write into "
@@ -441,12 +444,17 @@ class RecordedArray(NDArrayOperatorsMixin):
             )
         if new.shape != self.shape or new.dtype != self.dtype:
             new = self.tape.call(Writing(np.copyto), (self, new), {"casting": "same_kind"})
-        self.memory.writes += 1
+        if self.parent is not None:
+            whole, index = self.parent
+            whole.become(self.tape.call(Writing(operator.setitem), (whole, decided(index), new), {}))
+        else:
+            self.memory.writes += 1
         self.version = self.memory.writes
         self.current, self.real = new.value, new.real
         return self
 
     is_argument = False
+    parent: tuple[RecordedArray, Any] | None = None  # the array of which it is a part, and where
 
     # --- What can be seen of it ------------------------------------------------------------------
 
@@ -473,6 +481,8 @@ class RecordedArray(NDArrayOperatorsMixin):
             return NotImplemented  # a tensor knows what to do
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method == "at":
+            if not isinstance(inputs[0], RecordedArray):
+                raise unrecorded(f"{name_of(ufunc)}.at")
             return inputs[0].become(self.tape.call(Writing(UfuncAt(ufunc)), inputs, options))
         if out is not None and ("where" in options or len(out) > 1):
             raise RecordingError(f"{name_of(ufunc)} with out= and where= cannot be recorded")
@@ -480,16 +490,15 @@ class RecordedArray(NDArrayOperatorsMixin):
         if out is None:
             return result
         if not isinstance(out[0], RecordedArray):
-            raise RecordingError(
-                f"{name_of(ufunc)} writes a recorded array into an array that is neither an "
-                "argument nor a part of the state; leave out= out"
-            )
+            raise unrecorded(name_of(ufunc))
         return out[0].become(result)
 
     def __array_function__(self, function: Function, types: Any, args: Any, options: Any) -> Any:
         if any(issubclass(kind, Attributes) for kind in types):
             return NotImplemented
         if function in WRITE:
+            if not isinstance(args[0], RecordedArray):
+                raise unrecorded(full_name(function))
             args[0].become(self.tape.call(Writing(function), args, options))
             return None
         if not any(isinstance(x, RECORDED) for x in tree_leaves((args, options))):
@@ -513,9 +522,15 @@ class RecordedArray(NDArrayOperatorsMixin):
         return self.tape.call(operator.pow, (x, y), {})
 
     def __getitem__(self, index: Any) -> Any:
-        return self.tape.call(operator.getitem, (self, decided(index)), {})
+        part = self.tape.call(operator.getitem, (self, decided(index)), {})
+        if isinstance(part, RecordedArray) and part.memory is self.memory:
+            part.parent = self, index
+        return part
 
     def __setitem__(self, index: Any, new: Any) -> None:
+        parent = getattr(new, "parent", None)
+        if parent is not None and parent[0] is self and parent[1] is index:
+            return  # the last step of a[i] += x, which has written into a already
         self.become(self.tape.call(Writing(operator.setitem), (self, decided(index), new), {}))
 
     def view(self) -> RecordedArray:
@@ -576,6 +591,14 @@ class RecordedArray(NDArrayOperatorsMixin):
     def __reduce__(self) -> Any:
         self.leaves("a copy, or a pickle, is made of")
         return self.real.__reduce__()
+
+
+def unrecorded(name: str) -> RecordingError:
+    """Something recorded is written into an array that is not."""
+    return RecordingError(
+        f"{name} writes what a compiled step computes into an array that is neither an argument nor "
+        "a part of the state, which cannot be recorded; compute a new array"
+    )
 
 
 class UfuncAt:

@@ -76,6 +76,8 @@ class Runnable:
         self.single = recording.result if type(recording.result) is Leaf else None
         exec(plan.source, self.names)
         self.write_code()
+        self.commit: list[Any] = []
+        self.bind()
 
     # --- Code ------------------------------------------------------------------------------------
 
