@@ -32,6 +32,11 @@ class Program:
     inputs: dict[str, Value]
     outputs: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def results(self) -> set[Value]:
+        """The values among the outputs."""
+        return {x for x in tree_leaves(self.outputs) if isinstance(x, Value)}
+
     def users(self) -> dict[Value, list[Call]]:
         """The calls that use a value."""
         users = defaultdict(list)
@@ -180,7 +185,7 @@ def rows(program: Program) -> Program:
             and y.dtype == x.dtype == call.result.dtype
             and np.broadcast_shapes(y.shape, (1,) * x.ndim) == y.shape != call.result.shape
             and (x == x.flat[0]).all()
-            and call.result not in program.outputs.values()
+            and call.result not in program.results
             and users[call.result]
             and all(broadcasts(user, call.result) for user in users[call.result])
         ):
@@ -210,7 +215,7 @@ def rows(program: Program) -> Program:
 
 def without_dead_calls(program: Program) -> Program:
     """Leave out what nobody uses; draws stay, as generators must go on."""
-    needed = {x for x in tree_leaves(program.outputs) if isinstance(x, Value)}
+    needed = program.results
     calls = []
     for call in reversed(program.calls):
         if call.result in needed or call.function is guard or isinstance(call.function, Draw):
@@ -267,7 +272,7 @@ def guards_first(program: Program) -> Program:
 def repeats(program: Program) -> Program:
     """Broadcast where elements were repeated, if all that use the result broadcast anyway."""
     users = program.users()
-    outputs = {x for x in tree_leaves(program.outputs) if isinstance(x, Value)}
+    outputs = program.results
     views: set[Value] = set()
 
     def is_elementwise(call: Call) -> bool:

@@ -39,7 +39,7 @@ class Runnable:
         self.owned = owned
         self.program = simplified(recording.program)
         used = {x for call in self.program.calls for x in call.inputs}
-        used |= {x for x in tree_leaves(self.program.outputs) if isinstance(x, Value)}
+        used |= self.program.results
         self.inputs = {name: x for name, x in self.program.inputs.items() if x in used}
         self.program = Program(self.program.calls, self.inputs, self.program.outputs)
         self.fixed = {  # arrays of the state that stay where they are
