@@ -663,3 +663,28 @@ def test_ctrl_c_leaves_no_scope_behind(run):
 
 def test_ctrl_c_leaves_a_block_behind_only_as_its_exit_begins():
     assert set(interrupted(with_blocks)) == {"__exit__"}
+
+
+# --- Processes -----------------------------------------------------------------------------------
+
+
+def doubled(x):
+    return x * 2
+
+
+def doubled_twice(x):
+    yield x * 2
+    yield x * 4
+
+
+@pytest.mark.parametrize("decorate", [composite, no_grad(), scope("double")])
+@pytest.mark.parametrize("function", [doubled, doubled_twice])
+def test_decorated_functions_go_to_other_processes(decorate, function):
+    """joblib sends functions of a script by their code, with all that it refers to."""
+    cloudpickle = pytest.importorskip("cloudpickle", reason="it comes with joblib")
+    script = {"__name__": "__main__", "decorate": decorate}
+    exec(inspect.getsource(function), script)
+    decorated = decorate(script[function.__name__])
+    copy = cloudpickle.loads(cloudpickle.dumps(decorated))
+    result = copy(3)
+    assert (list(result) if inspect.isgeneratorfunction(function) else result) in (6, [6, 12])

@@ -26,9 +26,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from . import scope as scopes  # by its name, so that decorated functions can be pickled
 from .errors import name_of
 from .generators import in_pieces, runs_in_pieces
-from .scope import Observer, Scope, current, enter, here, joined, program
+from .scope import Observer, Scope, enter, here, joined, program
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,17 +113,17 @@ class Block:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if runs_in_pieces(function):
-            return in_pieces(function, current, self.entry)
+            return in_pieces(function, self.entry)
 
         @wraps(function)
         def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
-            outside = here()
+            outside = scopes.here()
             inside = self.entry()
             try:
-                enter(inside)
+                scopes.enter(inside)
                 return function(*args, **kwargs)
             finally:
-                found = enter(outside).old_value
+                found = scopes.enter(outside).old_value
                 if found is not inside:
                     stay(inside, found)
 
@@ -211,13 +212,13 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def scoped(*args: P.args, **kwargs: P.kwargs) -> R:  # as a `Block`, in fewer steps
-        outside = here()
+        outside = scopes.here()
         inside = Scope(name, outside)
         try:
-            enter(inside)
+            scopes.enter(inside)
             return function(*args, **kwargs)
         finally:
-            found = enter(outside).old_value
+            found = scopes.enter(outside).old_value
             if found is not inside:
                 stay(inside, found)
 

@@ -1,19 +1,19 @@
 """Functions whose body runs in pieces: generators, coroutines and asynchronous generators.
 
-A call of such a function returns at once, and its body runs later, a piece at a time.  Context
-variables belong to whoever runs a piece, so a decorator that sets one must do so for each piece.
+A call of such a function returns at once, and its body runs later, a piece at a time.  The current
+scope is that of whoever runs a piece, so a decorator that enters one must do so for each piece.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Generator
-from contextvars import ContextVar
 from functools import partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from . import scope as scopes
+from .scope import Scope
 
 
 def runs_in_pieces(function: Callable[..., Any]) -> bool:
@@ -22,28 +22,26 @@ def runs_in_pieces(function: Callable[..., Any]) -> bool:
     return any(is_kind(function) for is_kind in kinds)
 
 
-def in_pieces(
-    function: Callable[..., Any], variable: ContextVar[T], start: Callable[[], T]
-) -> Callable[..., Any]:
-    """Decorate such a function, so that its body has a value of its own for a context variable.
+def in_pieces(function: Callable[..., Any], start: Callable[[], Scope]) -> Callable[..., Any]:
+    """Decorate such a function, so that its body has a current scope of its own.
 
-    The value is what `start()` gives when the body starts, until the body sets another.
+    That is what `start()` gives when the body starts, until the body enters another.
     """
     inside: Callable[..., Any]
     if isgeneratorfunction(function):
 
         def inside(*args: Any, **kwargs: Any) -> Any:
-            return (yield from run(function(*args, **kwargs), Piece(variable, start())))
+            return (yield from run(function(*args, **kwargs), Piece(start())))
 
     elif iscoroutinefunction(function):
 
         async def inside(*args: Any, **kwargs: Any) -> Any:
-            return await run(function(*args, **kwargs), Piece(variable, start()))
+            return await run(function(*args, **kwargs), Piece(start()))
 
     else:
 
         async def inside(*args: Any, **kwargs: Any) -> Any:
-            items, piece = function(*args, **kwargs), Piece(variable, start())
+            items, piece = function(*args, **kwargs), Piece(start())
             step: Any = items.asend(None)
             try:
                 while True:
@@ -61,26 +59,25 @@ def in_pieces(
     return wraps(function)(inside)
 
 
-class Piece(Generic[T]):
-    """The variable, and the value that the piece before has left."""
+class Piece:
+    """The scope that the piece before has left."""
 
-    def __init__(self, variable: ContextVar[T], value: T) -> None:
-        self.variable = variable
-        self.value = value
+    def __init__(self, scope: Any) -> None:
+        self.scope = scope
 
 
 @types.coroutine
-def run(body: Any, piece: Piece[Any]) -> Generator[Any, Any, Any]:
+def run(body: Any, piece: Piece) -> Generator[Any, Any, Any]:
     """Run a generator or coroutine piece by piece, and pass on what goes in and comes out."""
     resume: Any = partial(body.send, None)
     try:
         while True:
-            outside = piece.variable.get()
+            outside = scopes.here()
             try:
-                piece.variable.set(piece.value)
+                scopes.enter(piece.scope)
                 item = resume()
             finally:  # in one step, which Ctrl-C cannot split
-                piece.value = piece.variable.set(outside).old_value
+                piece.scope = scopes.enter(outside).old_value
             resume = None  # it may hold an error, whose traceback holds this frame
             try:
                 resume = partial(body.send, (yield item))
