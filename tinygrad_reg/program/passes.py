@@ -80,14 +80,9 @@ def constants(program: Program) -> Program:
     def new(call: Call) -> Any:
         x = call.args[0] if call.args else None
         if call.function in SAME_FOR_ALL:
-            shape = call.options.get("shape", x.shape)
-            dtype = call.options.get("dtype") or x.dtype
-            return (
-                np.ones(shape, dtype) if call.function is np.ones_like else np.zeros(shape, dtype)
-            )
+            return filled(call.result, 1 if call.function is np.ones_like else 0)
         if call.function is operator.pow and is_number(call.args[1], 0) and x.dtype is not None:
-            one = np.ones(x.shape, x.dtype)
-            return one if x.type is np.ndarray else one[()]
+            return filled(call.result, 1)
         if call.function is shape_of and isinstance(x, np.ndarray):
             return x.shape
         if call.inputs or call.function is guard or isinstance(call.function, Draw):
@@ -95,6 +90,13 @@ def constants(program: Program) -> Program:
         return call.function(*call.args, **call.options)
 
     return program.replaced(new)
+
+
+def filled(value: Value, number: int) -> Any:
+    """An array of equal numbers, or one of them, as the result of a call would be."""
+    array = np.ndarray(value.shape, value.dtype, strides=value.strides)
+    array.fill(number)
+    return array if value.type is np.ndarray else array[()]
 
 
 # If the result has the shape, type and strides of the argument, it is the same.

@@ -540,6 +540,7 @@ class Plan:
             and x.dtype.kind == "f"
             and len(x.shape) in (1, 2)
             and len(y.shape) == 2
+            and 1 not in (*x.shape, *y.shape)  # to which NumPy's matmul does not apply BLAS
             and prod(call.result.shape) <= 1 << 12
             and all(dense(z) for z in (x, y))
             and call.result.strides == np.empty(call.result.shape, x.dtype).strides

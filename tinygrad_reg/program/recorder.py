@@ -159,7 +159,7 @@ class Writing:
         self.__name__ = name_of(function)
 
     def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
-        new = x.copy() if isinstance(x, np.ndarray) else np.array(x)
+        new = np.array(x)  # with the order of the axes that x has in memory
         self.function(new, *args, **options)
         return new
 
@@ -316,7 +316,7 @@ class Tape:
         if id(x) not in self.constants:
             self.constants[id(x)] = (x, x.copy())
         original, copy = self.constants[id(x)]
-        if not same_bytes(original, copy):
+        if not same_bits(original, copy):
             self.problem = (
                 self.problem or "an array that is no argument was changed in the course of it"
             )
@@ -364,11 +364,13 @@ def hangs_on_values(function: Function, args: Any) -> bool:
     return function in SHAPED_BY_VALUES
 
 
-def same_bytes(x: Any, y: Any) -> bool:
+def same_bits(x: Any, y: Any) -> bool:
     """Tell whether two arrays are the same, bit for bit."""
-    if x.dtype.hasobject:
-        return bool(np.all(x == y))
-    return (x.shape, x.dtype) == (y.shape, y.dtype) and x.tobytes() == y.tobytes()
+    if (x.shape, x.dtype) != (y.shape, y.dtype):
+        return False
+    if x.dtype == np.longdouble:  # some of its bytes mean nothing
+        return np.array_equal(x, y, equal_nan=True) and bool(np.all(np.signbit(x) == np.signbit(y)))
+    return bool(np.all(x == y)) if x.dtype.hasobject else x.tobytes() == y.tobytes()
 
 
 def frames() -> Iterator[Any]:

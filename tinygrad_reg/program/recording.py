@@ -27,7 +27,7 @@ from .recorder import (
     Value,
     guard,
     recording,
-    same_bytes,
+    same_bits,
 )
 from .state import GradPlace, Place, State
 
@@ -372,7 +372,7 @@ def is_same_constant(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return False
     if isinstance(a, (np.ndarray, np.generic)):
-        return same_bytes(np.asarray(a), np.asarray(b))
+        return same_bits(np.asarray(a), np.asarray(b))
     return repr(a) == repr(b) if isinstance(a, (float, slice)) else bool(a == b)
 
 
