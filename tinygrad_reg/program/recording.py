@@ -14,6 +14,7 @@ from ..blocks import observing
 from ..errors import full_name, shown
 from ..graph import Node, new_node
 from ..nested import tree_map, tree_paths
+from ..optim import Stateful
 from ..scope import here
 from ..tensor import Tensor, constant, tensor
 from .passes import Program
@@ -143,6 +144,7 @@ class Recording:
         self.result = tree_map(self.leaf, result)
         for i, (place, old) in enumerate(zip(self.places, parts)):
             self.find_write(f"w{i}", place, old)
+        self.put_tuples_back()
         now = {(id(owner), name): x for owner, name, x in self.state.settings()}
         self.settings = [
             (owner, name, x) for owner, name, x in self.settings if now.get((id(owner), name)) is x
@@ -152,9 +154,16 @@ class Recording:
         """Put the state back, as it was before the call."""
         for place, x in zip(self.places, self.before):
             place.put(x)
+        self.put_tuples_back()
         for generator, state in self.generators:
             generator.bit_generator.state = state
         replace_recorded(self.tape)
+
+    def put_tuples_back(self) -> None:
+        """Put back the tuples that had to be made anew for the numbers in them."""
+        for owner, name, x in self.settings:
+            if isinstance(owner, Stateful) and isinstance(x, tuple) and vars(owner)[name] == x:
+                vars(owner)[name] = x
 
     # --- What goes in ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import shown
 from ..graph import next_number
 from ..module import Module
-from ..nested import tree_paths
+from ..nested import tree_paths, with_parts
 from ..optim import Optimizer, Schedule, Stateful
 from ..tensor import Tensor
 
@@ -87,10 +87,19 @@ class ItemPlace(Place):
         return self.container()[self.path[-1]]
 
     def put(self, new: Any) -> None:
-        inside = self.container()
-        if isinstance(inside, tuple):
-            raise TypeError(f"compile: {self.name} is in a tuple, and cannot change")
-        inside[self.path[-1]] = new
+        attributes, (name, *path) = vars(self.owner), self.path
+        attributes[name] = with_item(attributes[name], path, new) if path else new
+
+
+def with_item(tree: Any, path: Any, new: Any) -> Any:
+    """The same list, tuple or dictionary with something else at the end of a path."""
+    if not path:
+        return new
+    part = with_item(tree[path[0]], path[1:], new)
+    if isinstance(tree, tuple):
+        return with_parts(tree, [part if i == path[0] else x for i, x in enumerate(tree)])
+    tree[path[0]] = part
+    return tree
 
 
 class State:
