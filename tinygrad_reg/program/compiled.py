@@ -165,7 +165,8 @@ class Compiled(Generic[P, R]):
             if found is None:
                 earlier.loosen(recorded)
                 break
-            if found.is_error and earlier.grads == recorded.grads:
+            same_grads = earlier.grads == recorded.grads
+            if found.by == "a constant" or (found.by == "a call" and same_grads):
                 raise RecordingError(f"{self.__name__}: {found.text}")
         else:
             self.recordings = [*self.recordings[1 - MOST_PROGRAMS :], recorded]

@@ -229,7 +229,9 @@ class Recording:
         name = name or f"y{len(self.outputs)}"
         is_recorded = isinstance(x, RECORDED)
         self.outputs[name] = x.value if is_recorded else x
-        self.real[name] = x.real if is_recorded else x
+        real = x.real if is_recorded else x
+        shared = isinstance(real, np.ndarray) and (x.value.call is None or real.base is not None)
+        self.real[name] = np.array(real) if is_recorded and shared else real
         return name
 
     def find_write(self, name: str, place: Place, old: Any) -> None:
@@ -313,10 +315,19 @@ def replace_recorded(tape: Tape) -> None:
 
 
 class Difference(NamedTuple):
-    """How two recordings differ, and whether no program can be made of them."""
+    """How two recordings differ.
+
+    Attributes
+    ----------
+    text
+        In words.
+    by
+        "a decision" on a value, which is a guard; "a constant", which is an error; or "a call",
+        which is an error, too, unless the two calls found other gradients to add to.
+    """
 
     text: str
-    is_error: bool = True
+    by: str = "a call"
 
 
 def difference(first: Program, second: Program) -> Difference | None:
@@ -335,14 +346,15 @@ def difference(first: Program, second: Program) -> Difference | None:
             )
         found = different_part((a.args, a.options), (b.args, b.options), same)
         if found is not None and a.function is guard:
-            return Difference("", is_error=False)
+            return Difference("", "a decision")
         if found is not None:
             x, y = found
             return Difference(
                 f"{shown(x)} that {described(a)} uses was another one in the second call, "
                 f"{shown(y)}, and it is neither an argument nor a part of the state; pass its "
                 "module, optimizer or generator to compile, make it an argument, or draw it by "
-                "tinygrad_reg.random.generator(rng)"
+                "tinygrad_reg.random.generator(rng)",
+                "a constant",
             )
         same[b.result] = a.result
     if len(first.calls) != len(second.calls):
