@@ -13,6 +13,7 @@ from tinygrad_reg import Tensor, nn, optim
 from tinygrad_reg import functional as F
 from tinygrad_reg.nested import tree_paths
 from tinygrad_reg.program.recorder import same_bits
+from tinygrad_reg.program.source import Writer
 
 # --- Every function ------------------------------------------------------------------------------
 
@@ -497,3 +498,106 @@ def test_a_counter_is_an_error_and_late_changes_are_found():
         factor[0] = 2.0 if i < 5 else 3.0
     with pytest.raises(tg.RecordingError, match="neither an argument"):
         step(np.ones(2))
+
+
+# --- Source --------------------------------------------------------------------------------------
+
+
+def executed(source, name):
+    """The function that a source defines."""
+    names = {"np": np}
+    exec(source, names)
+    return names[name]
+
+
+@pytest.mark.parametrize("name", sorted(catalogue))
+def test_the_source_computes_what_the_engine_does(name):
+    for entry in sample(name, 2):
+        f = value_and_gradients(entry)
+        step = tg.compile(f)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(2):
+                expected = step(*entry.inputs)
+            writer = Writer(step.programs[0].recording, f, in_full=True)
+            found = executed("import base64\n" + writer.source, "f")(*entry.inputs)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b._array, rtol=1e-9, atol=1e-12, err_msg=writer.source)
+
+
+def lecture():
+    rng = np.random.default_rng(0)
+    parameters = [
+        Tensor(rng.normal(size=(4, 6)), True, "W1"), Tensor(np.zeros(6), True, "b1"),
+        Tensor(rng.normal(size=(6, 3)), True, "W2"), Tensor(np.zeros(3), True, "b2"),
+    ]  # fmt: skip
+    W1, b1, W2, b2 = parameters
+    optimizer = optim.SGD(parameters, lr=0.1)
+
+    def train_step(x, y):
+        optimizer.zero_grad()
+        hidden = F.relu(F.linear(x, W1, b1))
+        loss = F.cross_entropy(F.linear(hidden, W2, b2), y) + F.l2_penalty([W1, W2], 0.01)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step = tg.compile(train_step, optimizer)
+    given = rng.normal(size=(5, 4)), np.eye(3)[[0, 1, 2, 0, 1]]
+    for _ in range(3):
+        step(*given)
+    return step, given, parameters
+
+
+def test_the_source_of_the_lectures_network_reads_like_its_lines():
+    step, _, _ = lecture()
+    assert step.source.splitlines()[-16:] == """\
+    # backward of log_softmax
+    t6 = t2 + (-t2).sum(axis=1, keepdims=True) / t5 * t4
+    # backward of linear
+    d_b2 = t6.sum(axis=0)
+    d_W2 = 0.01 * W2 + t0.T @ t6
+    # backward of relu
+    t7 = t6 @ W2.T * (t0 != 0)
+    # backward of linear
+    d_b1 = t7.sum(axis=0)
+    d_W1 = 0.01 * W1 + x.T @ t7
+    # SGD
+    W1 = W1 - lr * d_W1
+    b1 = b1 - lr * d_b1
+    W2 = W2 - lr * d_W2
+    b2 = b2 - lr * d_b2
+    return loss, dict(W1=W1, b1=b1, W2=W2, b2=b2)""".splitlines()
+
+
+def test_a_saved_program_needs_numpy_alone(tmp_path):
+    step, given, parameters = lecture()
+    step.save(tmp_path / "step.py")
+    state = {p.name: p.numpy() for p in parameters}
+    program = executed((tmp_path / "step.py").read_text("utf-8"), "train_step")
+    assert "tinygrad" not in (tmp_path / "step.py").read_text("utf-8").split("\n", 1)[1]
+    for _ in range(3):
+        loss, state = program(*given, **state, lr=0.1)
+        np.testing.assert_allclose(loss, step(*given).item(), rtol=1e-12)
+    for p in parameters:
+        np.testing.assert_allclose(state[p.name], p.data, rtol=1e-12)
+
+
+def test_the_source_of_a_training_leaves_the_same_state():
+    training = Training(OPTIMIZERS["nesterov"])
+    training.model[3].p = training.model[4].p = training.model[6].p = 0
+    step = tg.compile(training.step, training.model, training.optimizer)
+    for _ in range(3):
+        step(X[:20], Y[:20])
+    recording = step.programs[0].recording
+    writer = Writer(recording, training.step, in_full=True)
+    program = executed("import base64\n" + writer.source, "step")
+    places = dict(zip((f"w{i}" for i in range(len(recording.places))), recording.places))
+    state = {writer.names[k]: np.copy(places[k].get()) for k in writer.arguments if k in places}
+    loss, new = program(X[:20], Y[:20], **state)
+    np.testing.assert_allclose(loss, step(X[:20], Y[:20]).item(), rtol=1e-5)
+    for key, place in recording.writes.items():
+        if writer.names[key] in new:
+            np.testing.assert_allclose(
+                new[writer.names[key]], place.get(), rtol=1e-3, atol=1e-5, err_msg=place.name
+            )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ..errors import name_of
+from ..files import write
 from ..nested import tree_paths
 from ..scope import here
 from ..settings import check_callable
@@ -15,6 +17,7 @@ from .plan import FAILED
 from .recorder import RecordingError, recording
 from .recording import Recording, difference
 from .run import OTHER, Block, Runnable
+from .source import Writer
 from .state import Part, State
 
 P = ParamSpec("P")
@@ -127,12 +130,20 @@ class Compiled(Generic[P, R]):
                 f"{self.__name__} has no program yet: "
                 + (self.eager or "it is written down in the first two calls")
             )
-        return self.programs[0].source
+        return Writer(self.programs[0].recording, self.function).source
 
-    def save(self, path: str) -> None:
-        """Write the program of the last signature to a file, as a module that needs NumPy alone."""
-        self.source  # there is one
-        self.programs[0].save(path)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the program of the last signature to a file, as a module that needs NumPy alone.
+
+        It has one function of the same name.  Arguments and what the function returns stay as they
+        are; the state comes in by keyword, and its new values go out in a dictionary behind the
+        result.  Arrays that do not change are in the file.
+        """
+        _ = self.source  # an error if there is no program yet
+        text = Writer(self.programs[0].recording, self.function, in_full=True).source
+        head = f'"""{self.__name__} as a NumPy program, written by tinygrad_reg."""'
+        imports = "import base64\n\nimport numpy as np"
+        write(path, f"{head}\n\n{imports}\n\n\n{text}\n".encode(), "program")
 
     def record(self, args: Any, kwargs: Any) -> Any:
         """Run the function, and write down what it does."""

@@ -159,6 +159,14 @@ def identity(x: Any) -> Any:
     return ("id", id(x)) if isinstance(x, (Value, np.ndarray)) else (type(x).__name__, x)
 
 
+def broadcasts(call: Call, x: Any) -> bool:
+    """Tell whether an argument would be broadcast to the shape of the result, if it were smaller."""
+    others = [y for y in call.args if y is not x]
+    elementwise = isinstance(call.function, np.ufunc) and call.function.signature is None
+    same = [isinstance(y, Value) and y.shape == call.result.shape for y in others]
+    return elementwise and any(same)
+
+
 def rows(program: Program) -> Program:
     """Scale a row by a number where it was scaled by a column of equal numbers.
 
@@ -166,15 +174,6 @@ def rows(program: Program) -> Program:
     broadcast it anyway, one row will do: so the backward pass of a mean over examples.
     """
     users = program.users()
-
-    def broadcasts(call: Call, value: Value) -> bool:
-        others = [x for x in call.args if x is not value]
-        return (
-            isinstance(call.function, np.ufunc)
-            and call.function.signature is None
-            and any(isinstance(x, Value) and x.shape == call.result.shape for x in others)
-        )
-
     narrower: set[Value] = set()
 
     def new(call: Call) -> Any:

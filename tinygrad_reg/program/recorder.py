@@ -382,14 +382,24 @@ def frames() -> Iterator[Any]:
 
 
 class Parts(Observer):
-    """Tells a tape which derivative is being computed."""
+    """Tells a tape which derivative is being computed, and what the gradients of leaves are.
+
+    Attributes
+    ----------
+    gradients
+        For each leaf of a graph its last gradient.
+    """
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
+        self.gradients: dict[Any, Value] = {}
 
     def summed(self, node: Any, g: Any) -> None:
         if node.function is not None:
-            self.tape.part = f"backward of {name_of(node.function)}"
+            names = [scope.name for scope in node.scope.path]
+            self.tape.part = f"backward of {names[-1] if names else name_of(node.function)}"
+        elif isinstance(g, RecordedArray):
+            self.gradients[node] = g.value
 
     def passed(self, node: Any) -> None:
         self.tape.part = ""

@@ -106,6 +106,7 @@ class Recording:
         self.real: dict[str, Any] = {}  # the real outputs of this call
         self.writes: dict[str, Place] = {}  # the outputs that are new values of the state
         self.generators: list[tuple[np.random.Generator, Any]] = []
+        self.gradients: dict[Any, Value] = {}
         self.any_grads = False  # whether it makes no difference which gradients there were
         self.program: Program
         self.result: Any = None
@@ -139,8 +140,10 @@ class Recording:
         for place, part in zip(self.places, parts):
             if part is not None:
                 place.put(part)
-        with observing(Parts(self.tape)):
+        parts_of_sweep = Parts(self.tape)
+        with observing(parts_of_sweep):
             result = function(*args, **kwargs)
+        self.gradients = parts_of_sweep.gradients
         self.result = tree_map(self.leaf, result)
         for i, (place, old) in enumerate(zip(self.places, parts)):
             self.find_write(f"w{i}", place, old)
