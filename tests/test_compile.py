@@ -142,7 +142,10 @@ class Training:
         model = self.model.state_dict()
         optimizer = self.optimizer.state_dict()
         grads = {k: p.grad for k, p in self.model.named_parameters()}
-        generators = [self.model[3].rng.bit_generator.state, tg.random.generator().bit_generator.state]
+        generators = [
+            self.model[3].rng.bit_generator.state,
+            tg.random.generator().bit_generator.state,
+        ]
         return model, optimizer, grads, generators, self.schedule.state_dict()
 
 
@@ -328,7 +331,7 @@ def test_a_graph_recorded_before_a_call_counts_as_replaced():
 
 
 def test_results_are_fresh():
-    p, step = small()
+    _, step = small()
     first, second = step(np.ones(3)), step(np.ones(3))
     assert first.item() != second.item()
     f = tg.compile(lambda x: [x * 2, x, x.T, (x + 1).reshape(-1)])
@@ -350,7 +353,7 @@ def test_gradients_that_a_call_left_are_not_written_over():
 
 
 def test_a_result_wants_a_gradient_and_says_that_it_has_no_graph():
-    p, step = small()
+    _, step = small()
     loss = step(np.ones(3))
     assert loss.requires_grad
     with pytest.raises(TypeError, match="lose its gradient"):
@@ -367,7 +370,11 @@ def test_results_of_any_shape_come_back():
 
     def f(x, n):
         y = p * x
-        return {"loss": y.sum(), "rest": Pair([y.detach(), y.sum().item()], (x, n, "text", None)), "p": p}
+        return {
+            "loss": y.sum(),
+            "rest": Pair([y.detach(), y.sum().item()], (x, n, "text", None)),
+            "p": p,
+        }
 
     step = tg.compile(f, p)
     for _ in range(4):
@@ -531,7 +538,7 @@ def lecture():
         Tensor(rng.normal(size=(4, 6)), True, "W1"), Tensor(np.zeros(6), True, "b1"),
         Tensor(rng.normal(size=(6, 3)), True, "W2"), Tensor(np.zeros(3), True, "b2"),
     ]  # fmt: skip
-    W1, b1, W2, b2 = parameters
+    W1, b1, W2, b2 = parameters  # noqa: N806 - the lecture's names
     optimizer = optim.SGD(parameters, lr=0.1)
 
     def train_step(x, y):
@@ -551,7 +558,9 @@ def lecture():
 
 def test_the_source_of_the_lectures_network_reads_like_its_lines():
     step, _, _ = lecture()
-    assert step.source.splitlines()[-16:] == """\
+    assert (
+        step.source.splitlines()[-16:]
+        == """\
     # backward of log_softmax
     t6 = t2 + (-t2).sum(axis=1, keepdims=True) / t5 * t4
     # backward of linear
@@ -568,6 +577,7 @@ def test_the_source_of_the_lectures_network_reads_like_its_lines():
     W2 = W2 - lr * d_W2
     b2 = b2 - lr * d_b2
     return loss, dict(W1=W1, b1=b1, W2=W2, b2=b2)""".splitlines()
+    )
 
 
 def test_a_saved_program_needs_numpy_alone(tmp_path):

@@ -23,7 +23,7 @@ ORDER = [
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # The step as a program.
     "program.recorder", "program.passes", "program.state", "program.recording", "program.plan",
-    "program.run", "program.compiled", "program",
+    "program.run", "program.source", "program.compiled", "program",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
     "drawing.boxes", "drawing.read", "drawing.fold", "drawing.view", "drawing.words",

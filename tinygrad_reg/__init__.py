@@ -10,7 +10,7 @@ from .errors import StaleValueError
 from .gradient import grad, hessian, hvp, jacobian, value_and_grad
 from .memory import keep_freed_memory, save_memory
 from .numerical import gradcheck
-from .program import Compiled, RecordingError, compile
+from .program import Compiled, RecordingError, compile  # noqa: A004 - as in PyTorch
 from .random import seed
 from .tensor import Tensor
 

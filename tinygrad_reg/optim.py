@@ -354,7 +354,8 @@ class CosineAnnealingLR(Schedule):
 
     def rate(self) -> float:
         done = min(self.epoch / self.T_max, 1.0)
-        return self.eta_min + (self.base_lr - self.eta_min) * (1 + np.cos(pi * done).item()) / 2
+        half: float = (1 + np.cos(pi * done).item()) / 2
+        return self.eta_min + (self.base_lr - self.eta_min) * half
 
 
 class StepLR(Schedule):

@@ -6,13 +6,16 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+import numpy as np
 
 from ..errors import name_of
 from ..files import write
 from ..nested import tree_paths
 from ..scope import here
 from ..settings import check_callable
+from ..tensor import Tensor
 from .plan import FAILED
 from .recorder import RecordingError, recording
 from .recording import Recording, difference
@@ -25,7 +28,7 @@ R = TypeVar("R")
 
 AGAIN = 10, 100, 1000  # calls that are recorded again, and compared
 MOST_PROGRAMS = 8  # a note follows
-NESTED = {list, tuple, dict}
+FLAT = {np.ndarray, Tensor, float, int}  # arguments of which most calls consist
 
 
 def compile(function: Callable[P, R], *state: Part) -> Compiled[P, R]:
@@ -108,19 +111,21 @@ class Compiled(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if self.eager or recording.get() is not None or here().observers:
             return self.function(*args, **kwargs)
+        result: Any = OTHER
         with self.lock:
             self.calls += 1
             if self.calls not in AGAIN:
-                leaves = args
-                if kwargs or not NESTED.isdisjoint(map(type, args)):
-                    leaves = tree_paths((args, kwargs)).values()
+                flat = not kwargs and FLAT.issuperset(map(type, args))
+                leaves: Any = args if flat else tree_paths((args, kwargs)).values()
                 for runnable in self.programs:
                     result = runnable(leaves)
                     if result is FAILED:
                         return self.function(*args, **kwargs)
                     if result is not OTHER:
-                        return result  # type: ignore[no-any-return]
-            return self.record(args, kwargs)
+                        break
+            if result is OTHER:
+                result = self.record(args, kwargs)
+        return cast(R, result)
 
     @property
     def source(self) -> str:

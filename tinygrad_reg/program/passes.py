@@ -71,14 +71,14 @@ class Program:
         return Program(calls, self.inputs, outputs)
 
 
-SAME_FOR_ALL = {np.empty_like, np.zeros_like, np.ones_like}
+SAME_FOR_ALL: set[Any] = {np.empty_like, np.zeros_like, np.ones_like}
 
 
 def constants(program: Program) -> Program:
     """Compute what depends on no input: once, and not in each run."""
 
     def new(call: Call) -> Any:
-        x = call.args[0] if call.args else None
+        x: Any = call.args[0] if call.args else None
         if call.function in SAME_FOR_ALL:
             return filled(call.result, 1 if call.function is np.ones_like else 0)
         if call.function is operator.pow and is_number(call.args[1], 0) and x.dtype is not None:
@@ -160,7 +160,7 @@ def identity(x: Any) -> Any:
 
 
 def broadcasts(call: Call, x: Any) -> bool:
-    """Tell whether an argument would be broadcast to the shape of the result, if it were smaller."""
+    """Tell whether an argument is broadcast to the shape of the result, if it is smaller."""
     others = [y for y in call.args if y is not x]
     elementwise = isinstance(call.function, np.ufunc) and call.function.signature is None
     same = [isinstance(y, Value) and y.shape == call.result.shape for y in others]

@@ -143,9 +143,14 @@ class Plan:
     def __init__(self, program: Program, state: dict[str, Value], written: Iterable[str]) -> None:
         self.state = state
         self.written = [*written]
-        self.names: dict[str, Any] = {"FAILED": FAILED, "np": np, "partial": partial, "copyto": np.copyto}
+        self.names: dict[str, Any] = {
+            "FAILED": FAILED,
+            "np": np,
+            "partial": partial,
+            "copyto": np.copyto,
+        }
         self.texts: dict[Value, str] = {value: name for name, value in program.inputs.items()}
-        self.constants: dict[int, tuple[str, Any]] = {}
+        self.constants: dict[Any, tuple[str, Any]] = {}
         self.base: dict[Value, Value] = {}  # whose memory a view shows
         self.bound: set[Value] = set(state.values())  # what is there before the run
         self.arena = Arena()
@@ -404,8 +409,8 @@ class Plan:
         """The name of an array in the arena."""
         key = ("buffer", self.places[value], value.shape, value.dtype, value.strides)
         if key not in self.constants:
-            self.constants[key] = f"b{len(self.constants)}", key  # type: ignore[index]
-        name = self.constants[key][0]  # type: ignore[index]
+            self.constants[key] = f"b{len(self.constants)}", key
+        name = self.constants[key][0]
         self.texts[value] = name
         self.bound.add(value)
         return name
@@ -483,7 +488,7 @@ class Plan:
         if not self.has_buffer(call.result):
             return False
         function, args, options = call.function, call.args, call.options
-        x = args[0] if args else None
+        x: Any = args[0] if args else None
         if self.is_small_product(call):
             x, y = map(self.text, args)
             self.lines.append(f"{x}.dot({y}, {self.destination(call)})")
@@ -570,8 +575,8 @@ class Plan:
                 if key not in self.constants:
                     name = f"c{len(self.constants)}"
                     self.names[name] = np.array(x, dtype)
-                    self.constants[key] = name, x  # type: ignore[index]
-            return self.constants[key][0]  # type: ignore[index]
+                    self.constants[key] = name, x
+            return self.constants[key][0]
         return self.text(x)
 
     def cell(self, x: Value, dtype: Any) -> str:
@@ -762,7 +767,8 @@ class Temporaries:
 
 def rows_of_strip(shape: tuple[int, ...], dtype: Any) -> int:
     """The number of rows that are worked on at a time."""
-    return max(1, STRIP // (prod(shape[1:]) * dtype.itemsize))
+    row: int = prod(shape[1:]) * dtype.itemsize
+    return max(1, STRIP // row)
 
 
 def strips(shape: tuple[int, ...], temporaries: list[Any], calls: list[Any]) -> list[Any]:

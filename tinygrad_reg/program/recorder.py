@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from weakref import ref
 
 import numpy as np
@@ -106,7 +106,7 @@ class Call:
     )  # fmt: skip
 
     def __init__(self, function: Function, args: Any, options: Any) -> None:
-        self.function = function
+        self.function: Any = function
         self.args: tuple[Any, ...] = args
         self.options: dict[str, Any] = options
         self.is_view = False
@@ -134,7 +134,7 @@ class Call:
 class Method:
     """A method of arrays as a function: Method("sum")(x, axis=0) is x.sum(axis=0)."""
 
-    known: dict[str, Method] = {}
+    known: ClassVar[dict[str, Method]] = {}
 
     def __new__(cls, name: str) -> Method:
         return cls.known.setdefault(name, super().__new__(cls))
@@ -149,7 +149,7 @@ class Method:
 class Writing:
     """A function that writes into its first argument, as one that gives a new array instead."""
 
-    known: dict[Function, Writing] = {}
+    known: ClassVar[dict[Function, Writing]] = {}
 
     def __new__(cls, function: Function) -> Writing:
         return cls.known.setdefault(function, super().__new__(cls))
@@ -231,7 +231,7 @@ class Tape:
         self.generators: dict[int, RecordedGenerator] = {}
         self.constants: dict[int, tuple[Any, Any]] = {}
         self.handles: list[ref[RecordedArray]] = []
-        self.errors = np.geterr()
+        self.errors: dict[str, Any] = {**np.geterr()}
 
     # --- What goes in ----------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ class Tape:
             elif not frame.f_code.co_filename.startswith(LIBRARIES):
                 call.where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
                 break
-        now = np.geterr()
+        now: dict[str, Any] = {**np.geterr()}
         call.errors = {key: now[key] for key in now if now[key] != self.errors[key]}
         self.calls.append(call)
 
@@ -322,7 +322,7 @@ class Tape:
             )
         return copy
 
-    def recorded(self, result: Any, value: Value, viewed: RecordedArray | None = None) -> Any:
+    def recorded(self, result: Any, value: Value, viewed: Any = None) -> Any:
         """A result that goes on recording."""
         if isinstance(result, (np.ndarray, np.generic)):
             array = RecordedArray(self, value, result)
@@ -458,7 +458,9 @@ class RecordedArray(NDArrayOperatorsMixin):
             new = self.tape.call(Writing(np.copyto), (self, new), {"casting": "same_kind"})
         if self.parent is not None:
             whole, index = self.parent
-            whole.become(self.tape.call(Writing(operator.setitem), (whole, decided(index), new), {}))
+            whole.become(
+                self.tape.call(Writing(operator.setitem), (whole, decided(index), new), {})
+            )
         else:
             self.memory.writes += 1
         self.version = self.memory.writes
@@ -476,7 +478,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     size = property(lambda self: self.real.size)
     itemsize = property(lambda self: self.real.itemsize)
     nbytes = property(lambda self: self.real.nbytes)
-    T = property(lambda self: self.transpose())  # type: ignore[attr-defined]
+    T = property(lambda self: self.transpose())
 
     def __len__(self) -> int:
         return len(self.real)
@@ -554,7 +556,8 @@ class RecordedArray(NDArrayOperatorsMixin):
         flags = getattr(self.real, "flags", None)
         if flags is None or flags.c_contiguous or flags.f_contiguous:
             return self.view()
-        return self.tape.call(np.array, (self,), {})
+        copy: RecordedArray = self.tape.call(np.array, (self,), {})
+        return copy
 
     # --- What leaves it --------------------------------------------------------------------------
 
@@ -608,15 +611,15 @@ class RecordedArray(NDArrayOperatorsMixin):
 def unrecorded(name: str) -> RecordingError:
     """Something recorded is written into an array that is not."""
     return RecordingError(
-        f"{name} writes what a compiled step computes into an array that is neither an argument nor "
-        "a part of the state, which cannot be recorded; compute a new array"
+        f"{name} writes what a compiled step computes into an array that is neither an argument "
+        "nor a part of the state, which cannot be recorded; compute a new array"
     )
 
 
 class UfuncAt:
     """`ufunc.at`, the same object each time."""
 
-    known: dict[np.ufunc, UfuncAt] = {}
+    known: ClassVar[dict[np.ufunc, UfuncAt]] = {}
 
     def __new__(cls, ufunc: np.ufunc) -> UfuncAt:
         return cls.known.setdefault(ufunc, super().__new__(cls))

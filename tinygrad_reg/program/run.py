@@ -9,18 +9,16 @@ import numpy as np
 
 from .. import random
 from ..graph import next_number
-from ..nested import tree_leaves, tree_map
+from ..nested import tree_map
 from ..scope import here
 from ..tensor import Tensor
 from .passes import Program, simplified
-from .plan import FAILED, Plan, run_all
-from .recorder import Value
+from .plan import FAILED, Plan, is_array, run_all
 from .recording import NUMBERS, Leaf, Recording
 from .state import GradPlace, ItemPlace, Place, TensorPlace
 
 OTHER = object()  # what a program gives that was made for other arguments, or another state
 MOVED = object()  # … and one whose arrays of the state are elsewhere now
-
 
 
 class Runnable:
@@ -53,10 +51,10 @@ class Runnable:
         # A new value may be computed from everything but the old one.
         for name, place in recording.writes.items():
             value = recording.program.inputs.get(name)
-            if name not in self.fixed and value is not None and not isinstance(place, GradPlace):
-                if value.type is np.ndarray and value.shape != ():
-                    self.fixed[name] = self.inputs[name] = value
-                    self.written.append(name)
+            is_new = name not in self.fixed and value is not None
+            if is_new and not isinstance(place, GradPlace) and is_array(value):
+                self.fixed[name] = self.inputs[name] = value  # type: ignore[assignment]
+                self.written.append(name)
         plan = Plan(self.program, self.fixed, self.written)
         self.plan = plan
         self.memory = plan.memory
@@ -81,7 +79,7 @@ class Runnable:
 
     # --- Code ------------------------------------------------------------------------------------
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> Any:
         """Where a part of the state is."""
         recording = self.recording
         place = recording.writes.get(name, recording.sources.get(name))
@@ -161,7 +159,7 @@ class Runnable:
                     wrong.append(f"node_w{i}.grad {given}")
         self.check(" or ".join(wrong))
 
-    def check_place(self, name: str, place: Place) -> None:
+    def check_place(self, name: str, place: Any) -> None:
         """An array of the state is where it was, and nobody else looks at it."""
         if isinstance(place, TensorPlace):
             self.names[f"tensor_{name}"] = place.tensor

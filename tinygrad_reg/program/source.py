@@ -27,13 +27,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import full_name, name_of
-from ..nested import tree_leaves, tree_map
+from ..nested import tree_leaves
 from ..primitives import kept
 from ..random import random_bits
 from .passes import Program, broadcasts, simplified, without_dead_calls
 from .recorder import Call, Draw, Method, UfuncAt, Value, Writing, guard, part_of
 from .recording import Leaf, Recording
-from .state import GradPlace, ItemPlace, Place, TensorPlace
+from .state import GradPlace, ItemPlace, TensorPlace
 
 LONGEST = 72  # characters of a line, before a part of it gets a name
 
@@ -97,13 +97,13 @@ class Writer:
         self.constants: dict[str, Any] = {}
         self.lines: list[str] = []
         self.heading = ""
-        outputs = {name: x for name, x in recording.program.outputs.items()}
+        outputs = dict(recording.program.outputs)
         self.names = self.name_inputs(function)
         self.gradients = self.name_gradients()
         outputs |= {f"gradient {name}": x for x, name in self.gradients.items()}
         program = simplified(Program(recording.program.calls, recording.program.inputs, outputs))
         self.program = for_reading(program)
-        self.final = {}
+        self.final: dict[Value, str] = {}
         for name, place in recording.writes.items():
             x = self.program.outputs[name]
             if isinstance(x, Value) and not isinstance(place, GradPlace):
@@ -283,7 +283,9 @@ class Writer:
             return self.texts[x]
         if isinstance(x, (list, tuple)):
             inside = ", ".join(self.argument(y).text for y in x)
-            return Text(f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})")
+            return Text(
+                f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
+            )
         if isinstance(x, np.ndarray):
             return self.constant(x)
         if isinstance(x, np.generic):
@@ -321,7 +323,9 @@ class Writer:
         """The code that makes a large array."""
         if self.in_full:
             data = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
-            return f"np.frombuffer(base64.b64decode({data!r}), np.{x.dtype.name}).reshape({x.shape})"
+            return (
+                f"np.frombuffer(base64.b64decode({data!r}), np.{x.dtype.name}).reshape({x.shape})"
+            )
         return f"...  # an array of {x.dtype} of shape {x.shape}, a constant"
 
     def index(self, index: Any) -> str:
@@ -345,7 +349,9 @@ class Writer:
         if function is np.square:
             return Text(f"{self.argument(args[0]).at_least(ATOM)}**2", POWER)
         if function is operator.getitem:
-            return Text(f"{self.argument(args[0]).at_least(ATOM)}[{index_text(args[1], self.argument)}]")
+            return Text(
+                f"{self.argument(args[0]).at_least(ATOM)}[{index_text(args[1], self.argument)}]"
+            )
         if function is part_of:
             return Text(f"{self.argument(args[0]).at_least(ATOM)}[{args[1]}]")
         if isinstance(function, Method):
@@ -365,7 +371,10 @@ class Writer:
         words = [self.argument(y).text for y in rest]
         if "axis" in options:
             axis = options["axis"]
-            options = {**options, "axis": axis[0] if type(axis) is tuple and len(axis) == 1 else axis}
+            options = {
+                **options,
+                "axis": axis[0] if type(axis) is tuple and len(axis) == 1 else axis,
+            }
         words += [
             f"{key}={self.argument(y).text}"
             for key, y in options.items()
@@ -431,10 +440,10 @@ def kept_axes(program: Program) -> Program:
 
     def new(call: Call) -> Any:
         x = call.args[0] if call.args else None
-        inner = made.get(x) if isinstance(x, Value) else None
+        inner: Any = made.get(x) if isinstance(x, Value) else None
         if call.function is not Method("reshape") or inner is None or not inner.inputs:
             return call
-        if inner.function not in map(Method, ("sum", "max", "min", "mean")):
+        if inner.function not in [Method(name) for name in ("sum", "max", "min", "mean")]:
             return call
         axis = inner.options.get("axis")
         shape = inner.args[0].shape
@@ -577,7 +586,9 @@ def number_text(x: float) -> str:
     """A number, to 12 digits if it has more than 8."""
     if not np.isfinite(x):
         return {"inf": "np.inf", "-inf": "-np.inf"}.get(str(x), "np.nan")
-    return repr(x) if len(repr(x)) <= 8 else repr(float(f"{x:.12g}")) if type(x) is float else str(x)
+    return (
+        repr(x) if len(repr(x)) <= 8 else repr(float(f"{x:.12g}")) if type(x) is float else str(x)
+    )
 
 
 def with_brackets(tree: Any, leaf: Callable[[Any], str]) -> str:
