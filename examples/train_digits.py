@@ -94,6 +94,7 @@ class Settings:
     quick: bool = False
     mnist: str | None = None
     film: bool = False
+    eager: bool = False  # without compile: slower, and the same numbers
 
 
 LEARNING_RATES = {"sgd": 0.1, "adam": 3e-3, "adamw": 3e-3}
@@ -331,7 +332,7 @@ def refuse_others(origin: Numbers, saved: Numbers, path: Path) -> None:
         different = [
             f"{name} {saved[what].get(name)} there, {value} here"
             for name, value in origin[what].items()
-            if value != saved[what].get(name) and name not in ("out", "film", "python")
+            if value != saved[what].get(name) and name not in ("out", "film", "eager", "python")
         ]
         if different:
             raise UsageError(
@@ -410,6 +411,19 @@ def train(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "rng": rng}
     at = progress.begin(**parts)
     start = time.perf_counter() - at.seconds
+
+    def train_step(x: Array, y: Array) -> Tensor:
+        loss = objective(model, x, y, settings)  # forward: the graph grows
+        if film is not None and at.batch == 0:
+            film.record(loss, f"epoch {at.epoch + 1}")
+        optimizer.zero_grad()
+        loss.backward()  # backward: the chain rule, from the loss to each parameter's .grad
+        optimizer.step()
+        return loss
+
+    step = train_step
+    if not settings.eager and film is None:  # from the third call on a NumPy program
+        step = tinygrad_reg.compile(train_step, model, optimizer, rng)
     with (
         on_ctrl_c(progress.stop_soon),
         np.errstate(over="ignore", invalid="ignore"),  # whether it diverged is asked below
@@ -421,12 +435,7 @@ def train(
                 at.order, at.total = rng.permutation(len(y)), 0.0
             batches = np.array_split(at.order, max(1, len(y) // settings.batch_size))
             for batch in batches[at.batch :]:
-                loss = objective(model, x[batch], y[batch], settings)  # forward: the graph grows
-                if film is not None and at.batch == 0:
-                    film.record(loss, f"epoch {at.epoch + 1}")
-                optimizer.zero_grad()
-                loss.backward()  # backward: the chain rule, from the loss to each parameter's .grad
-                optimizer.step()
+                loss = step(x[batch], y[batch])
                 at.total += loss.item() * len(batch)
                 at.batch += 1
                 at.seconds = time.perf_counter() - start
@@ -648,6 +657,7 @@ def main(argv: Sequence[str] | None = None) -> Numbers:
     add("--out", metavar="DIR", help="folder for pictures, checkpoint and numbers, %(default)s")
     add("--quick", action="store_true", help=quick)
     add("--film", action="store_true", help="film the gradients; of a resumed run, from there on")
+    add("--eager", action="store_true", help="do not compile the step: slower, the same numbers")
     add("--mnist", metavar="DIR", help="take MNIST, from the four files in this folder")
     add(
         "--resume", action="store_true", help="go on with the run that --out holds, if there is one"

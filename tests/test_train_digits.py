@@ -166,6 +166,14 @@ def test_same_seed_gives_the_same_bits(tmp_path):
     }
 
 
+def test_compiled_and_eager_steps_give_the_same_bits(quick, tmp_path):
+    metrics, out = quick
+    eager = main(["--quick", "--eager", "--out", str(tmp_path)])
+    assert without_seconds(eager["runs"]) == without_seconds(metrics["runs"])
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, tmp_path))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_several_seeds(tmp_path, capsys):
     arguments = ["--quick", "--epochs", "2", "--hidden", "20"]
     both = main([*arguments, "--seed", "3", "--seeds", "2", "--out", str(tmp_path / "both")])
@@ -366,7 +374,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
         return function(*arguments)
 
     monkeypatch.setattr(train_digits, where, interrupting)
-    arguments = [*SMALL, "--out", str(tmp_path)]
+    arguments = [*SMALL, "--eager", "--out", str(tmp_path)]  # a program calls no objective
     line = stopped(arguments, capsys)
     assert line.startswith("Stopped. To go on: ")
     assert shlex.split(line)[-len(arguments) - 1 :] == [*arguments, "--resume"]
