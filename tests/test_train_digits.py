@@ -51,7 +51,9 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
 
 def without_seconds(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: without_seconds(v) for k, v in value.items() if k not in ("seconds", "out", "eager")}
+        return {
+            k: without_seconds(v) for k, v in value.items() if k not in ("seconds", "out", "eager")
+        }
     return [without_seconds(v) for v in value] if isinstance(value, list) else value
 
 

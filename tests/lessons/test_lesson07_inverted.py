@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from masks import kept
 
 
 def test_all_masks_are_there_once(quick):
@@ -67,7 +68,7 @@ def test_training_is_that_of_torch(quick):
         h = x[batch]
         for weight, bias in zip(w[:2], b):
             h = torch.relu(h @ weight + bias)
-            h = h * torch.tensor(rng.random(h.shape) >= 0.2) / 0.8
+            h = h * torch.tensor(kept(rng, h.shape, 0.2)) / 0.8
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(h @ w[2] + b[2], y[batch]).backward()
         optimizer.step()

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from masks import kept
 from scipy.special import logsumexp, softmax
 
 
@@ -76,7 +77,7 @@ def test_random_passes_are_averaged_and_then_judged(quick, wine, monkeypatch):
     errors = lesson.test_errors(model, wine.x_test, wine.y_test)
     wrong = np.zeros(passes)
     for _ in range(draws):
-        first, second = (rng.random((passes * n, 10)) >= p for _ in range(2))
+        first, second = (kept(rng, (passes * n, 10), p) for _ in range(2))
         mean = np.zeros((n, 3))
         for k in range(passes):
             rows = slice(k * n, (k + 1) * n)

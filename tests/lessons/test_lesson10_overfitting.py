@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from data import load
+from masks import kept
 
 
 def trained_by_hand(seed, wrong, n, width, keep, steps):
@@ -21,7 +22,7 @@ def trained_by_hand(seed, wrong, n, width, keep, steps):
         h, slopes = [x], []
         for i in range(2):
             z = h[i] @ parameters[i] + parameters[3 + i]
-            drop = (first.random(z.shape, dtype=np.float32) >= 1 - keep) / keep if keep < 1 else 1
+            drop = kept(first, z.shape, 1 - keep) / keep if keep < 1 else 1
             h.append(np.maximum(z, 0) * drop)
             slopes.append((z > 0) * drop)
         e = np.exp(h[2] @ parameters[2] + parameters[5])

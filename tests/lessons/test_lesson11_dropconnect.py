@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from data import load
+from masks import kept
 from scipy.special import softmax
 
 from tinygrad_reg import Tensor
@@ -56,9 +57,10 @@ def test_its_networks_are_those_of_pytorch(quick, method):
     b = [torch.zeros(s[1]) for s in sizes]
     parameters = [each.requires_grad_() for each in (*w, *b)]
 
-    def mask(*shape):  # the package draws float32; OneMask, the default
-        dtype = np.float64 if method == "dropout, one mask" else np.float32
-        return torch.tensor((rng.random(shape, dtype=dtype) >= p) / (1 - p), dtype=torch.float32)
+    def mask(*shape):  # OneMask draws by itself
+        one = method == "dropout, one mask"
+        stays = rng.random(shape) >= p if one else kept(rng, shape, p)
+        return torch.tensor(stays / (1 - p), dtype=torch.float32)
 
     def logits(x, training):
         h = x @ w[0] + b[0]

@@ -82,9 +82,7 @@ class Runnable:
     def place(self, name: str) -> Any:
         """Where a part of the state is."""
         recording = self.recording
-        place = recording.writes.get(name, recording.sources.get(name))
-        assert isinstance(place, Place)
-        return place
+        return recording.writes.get(name, recording.sources.get(name))
 
     def write_code(self) -> None:
         """Write `enter`, which looks whether the program serves, and `finish`, which writes."""
@@ -221,11 +219,12 @@ class Runnable:
         if len(leaves) != len(self.recording.leaves):
             return OTHER
         results = self.enter(*leaves)
-        if results is MOVED:
-            results = self.enter(*leaves) if self.bind() else OTHER
-        if results is OTHER or results is FAILED:
-            return results
-        assert results is not MOVED, "the state has been bound"
+        if results is MOVED and self.bind():
+            results = self.enter(*leaves)
+        if results is OTHER or results is MOVED:
+            return OTHER
+        if results is FAILED:
+            return FAILED
         run_all(self.commit, self.finish, results)
         if self.single is not None:
             return self.single.of(results[self.order[self.single.output]])
