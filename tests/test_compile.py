@@ -1,7 +1,11 @@
 """`compile`: programs give what the engine gives, bit for bit, and leave what it leaves."""
 
+import math
+import pickle
+import signal
 import warnings
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import numpy as np
@@ -505,6 +509,112 @@ def test_a_counter_is_an_error_and_late_changes_are_found():
         factor[0] = 2.0 if i < 5 else 3.0
     with pytest.raises(tg.RecordingError, match="neither an argument"):
         step(np.ones(2))
+
+
+# --- Where the function runs as it is ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [tg.detect_anomaly, tg.save_memory])
+def test_functions_that_are_watched_run_as_they_are(block):
+    p = Tensor([1.0, 2.0], requires_grad=True)
+
+    def inside(x):
+        with block():
+            loss = (p * x).sum()
+            loss.backward()
+        return loss.item()
+
+    step = tg.compile(inside, p)
+    with pytest.warns(UserWarning, match="not compiled: an observer watches it"):
+        step(np.ones(2))
+    around = tg.compile(lambda x: (p * x).sum(), p)
+    for _ in range(4):
+        assert step(np.ones(2)) == 3
+        with block():
+            assert around(np.ones(2)).item() == 3
+    assert not step.programs
+    assert not around.programs
+
+
+def test_a_compiled_function_in_another_is_recorded_with_it():
+    inner = tg.compile(lambda x: np.sin(x) * 2)
+    outer = tg.compile(lambda x: inner(x) + inner(x + 1))
+    for i in range(4):
+        x = np.arange(3.0) + i
+        assert same(outer(x), np.sin(x) * 2 + np.sin(x + 1) * 2)
+    assert outer.programs
+    assert not inner.programs
+
+
+def test_threads_may_call_one_compiled_function():
+    step = tg.compile(lambda x: (np.sin(x) * 2 + x).sum())
+    arrays = [np.arange(50.0) + i for i in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(step, arrays)]
+    assert [*map(float, found)] == [float((np.sin(x) * 2 + x).sum()) for x in arrays]
+
+
+def test_errors_and_conversions_name_the_place_and_leave_the_state():
+    p = Tensor([1.0, 2.0], requires_grad=True)
+    for convert in (np.asarray, lambda x: float(x[0]), lambda x: math.sqrt(x.sum().item())):
+        optimizer = optim.SGD([p], lr=0.1)
+
+        def step(x, convert=convert, optimizer=optimizer):
+            (p * x).sum().backward()
+            optimizer.step()
+            return convert(x)
+
+        before = p.numpy()
+        with pytest.raises(tg.RecordingError, match="cannot be recorded"):
+            tg.compile(step, optimizer)(np.ones(2))
+        assert same(p.numpy(), before)
+        assert p.grad is None
+
+
+def test_a_compiled_function_is_pickled_without_its_programs():
+    step = tg.compile(np.sin)
+    for _ in range(3):
+        step(np.ones(2))
+    copy = pickle.loads(pickle.dumps(step))
+    assert step.programs
+    assert not copy.programs
+    assert same(copy(np.ones(2)), np.sin(np.ones(2)))
+
+
+def test_ctrl_c_comes_before_a_step_or_after_it():
+    p, q = (Tensor(np.zeros(400), requires_grad=True) for _ in range(2))
+    optimizer = optim.Adam([p, q], lr=1.0)
+
+    def train_step(x):
+        optimizer.zero_grad()
+        ((p + q) * x).sum().backward()
+        optimizer.step()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    step = tg.compile(train_step, optimizer)
+    for _ in range(3):
+        step(np.ones(400))
+    assert step.programs
+    step.calls = 10_000  # nothing is recorded any more
+    interrupted, old = 0, signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for i in range(400):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + i % 60))
+                step(np.ones(400))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            steps = optimizer.steps[0]
+            assert optimizer.steps == [steps, steps]
+            assert np.ptp(p.data) == np.ptp(q.data) == 0
+            assert p.data[0] == q.data[0] == pytest.approx(-steps)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert interrupted > 20
 
 
 # --- Source --------------------------------------------------------------------------------------

@@ -287,6 +287,8 @@ class Tape:
     def note(self, call: Call) -> None:
         """Write a call down, with all that is known of where it was made."""
         call.scope = str(here())
+        if len(here().observers) > 1:  # `Parts` is one
+            self.problem = "an observer watches it, as detect_anomaly and save_memory do"
         call.part, call.where = self.part, ""
         for frame in frames():
             if frame.f_code is Optimizer.step.__code__:
