@@ -270,6 +270,27 @@ def test_what_changes_in_the_course_of_a_training_changes_the_program(around):
     assert not step.eager
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_parameters_of_shape_0(name):
+    results = []
+    for compiled in (False, True):
+        p = Tensor(2.0, requires_grad=True)
+        optimizer = OPTIMIZERS[name]([p])
+
+        def train_step(x, p=p, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (p * x) ** 3
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = tg.compile(train_step, optimizer) if compiled else train_step
+        losses = [step(1 + i / 10).item() for i in range(6)]
+        results.append((losses, p._array, optimizer.state_dict()))
+    assert_same(*results)
+    assert len(step.programs) == 1
+
+
 def test_batches_of_two_sizes_have_a_program_each():
     make = OPTIMIZERS["Adam"]
     eager, compiled = Training(make), Training(make)
