@@ -602,6 +602,7 @@ def test_a_compiled_function_is_pickled_without_its_programs():
     assert same(copy(np.ones(2)), np.sin(np.ones(2)))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a collection
 def test_ctrl_c_comes_before_a_step_or_after_it():
     p, q = (Tensor(np.zeros(400), requires_grad=True) for _ in range(2))
     optimizer = optim.Adam([p, q], lr=1.0)

@@ -459,7 +459,9 @@ class RecordedArray(NDArrayOperatorsMixin):
         if new.shape != self.shape or new.dtype != self.dtype:
             new = self.tape.call(Writing(np.copyto), (self, new), {"casting": "same_kind"})
         if type(self.real) is np.ndarray and isinstance(new.real, np.generic):
-            new = self.tape.call(np.array, (new,), {})  # of an array of shape () ufuncs give scalars
+            new = self.tape.call(
+                np.array, (new,), {}
+            )  # of an array of shape () ufuncs give scalars
         if self.parent is not None:
             whole, index = self.parent
             whole.become(
