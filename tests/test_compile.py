@@ -312,6 +312,59 @@ def test_a_schedule_may_be_stepped_inside():
     assert len(step.programs) == 1
 
 
+class Pulled(optim.Optimizer):
+    """Its steps hang on the parameters, and on a constant array for each."""
+
+    def __init__(self, parameters, strengths):
+        super().__init__(parameters, lr=0.1)
+        self.strengths = strengths
+
+    def update(self, i, p, g):
+        return self.lr * (g + p * self.strengths[i])
+
+
+def alike(start):
+    """An array of which only a part is shown by its repr, as are most long arrays."""
+    x = np.ones((40, 40))
+    x[10] = start
+    return x
+
+
+@pytest.mark.parametrize(
+    "strengths",
+    [[np.arange(40.0)] * 2, [alike(2), alike(2)], [alike(2), alike(3)]],
+    ids=["the same row", "equal", "different"],
+)
+def test_small_parameters_may_meet_constant_arrays(strengths):
+    states = []
+    for compiled in (False, True):
+        p, q = (Tensor(np.ones((40, 40)), requires_grad=True) for _ in range(2))
+        optimizer = Pulled([p, q], strengths)
+
+        def train_step(x, p=p, q=q, optimizer=optimizer):
+            optimizer.zero_grad()
+            (p * x + q * (x + 1)).sum().backward()
+            optimizer.step()
+
+        step = tg.compile(train_step, optimizer) if compiled else train_step
+        for i in range(5):
+            step(np.full((40, 40), float(i)))
+        states.append([p.numpy(), q.numpy()])
+    assert len(step.programs) == 1
+    assert_same(*states)
+
+
+def test_long_index_arrays_in_tuples_are_told_apart():
+    first = np.arange(3000) % 2000
+    second = first.copy()
+    second[1000] = 7  # their repr is the same
+    f = lambda x: x[first, :] * 2 - x[second, :]  # noqa: E731
+    step, x = tg.compile(f), np.random.default_rng(0).normal(size=(2000, 2))
+    for _ in range(3):
+        assert same(step(x), f(x))
+    assert step.programs
+
+
 # --- State and results ---------------------------------------------------------------------------
 
 

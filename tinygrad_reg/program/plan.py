@@ -250,6 +250,8 @@ class Plan:
             if call.options:
                 return None
             for x in (*call.args, call.result):
+                if isinstance(x, np.ndarray) and x.ndim:
+                    return None  # a constant array fits the arrays of one group alone
                 if not is_array(x):
                     steps.append(x if isinstance(x, Value) else repr(x))
                     continue
@@ -334,7 +336,8 @@ class Plan:
         """How the code calls a value or a constant."""
         if isinstance(x, Value):
             return self.texts[x]
-        if isinstance(x, (tuple, list)) and any(isinstance(y, Value) for y in tree_leaves(x)):
+        parts = tree_leaves(x) if isinstance(x, (tuple, list)) else []
+        if any(isinstance(part, (Value, np.ndarray)) for part in parts):
             inside = ", ".join(map(self.text, x))
             return f"[{inside}]" if isinstance(x, list) else f"({inside},)"
         if isinstance(x, dict):
