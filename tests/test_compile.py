@@ -343,7 +343,7 @@ def test_small_parameters_may_meet_constant_arrays(strengths):
 
         def train_step(x, p=p, q=q, optimizer=optimizer):
             optimizer.zero_grad()
-            (p * x + q * (x + 1)).sum().backward()
+            ((p * x) ** 2 + (q * x) ** 2).sum().backward()
             optimizer.step()
 
         step = tg.compile(train_step, optimizer) if compiled else train_step
