@@ -312,17 +312,6 @@ def test_a_schedule_may_be_stepped_inside():
     assert len(step.programs) == 1
 
 
-class Pulled(optim.Optimizer):
-    """Its steps hang on the parameters, and on a constant array for each."""
-
-    def __init__(self, parameters, strengths):
-        super().__init__(parameters, lr=0.1)
-        self.strengths = strengths
-
-    def update(self, i, p, g):
-        return self.lr * (g + p * self.strengths[i])
-
-
 def alike(start):
     """An array of which only a part is shown by its repr, as are most long arrays."""
     x = np.ones((40, 40))
@@ -336,14 +325,21 @@ def alike(start):
     ids=["the same row", "equal", "different"],
 )
 def test_small_parameters_may_meet_constant_arrays(strengths):
+    class Pulled(optim.Optimizer):
+        """Its steps hang on the parameters, and on a constant array for each."""
+
+        def update(self, i, p, g):
+            return self.lr * (g + p * strengths[i])
+
     states = []
     for compiled in (False, True):
         p, q = (Tensor(np.ones((40, 40)), requires_grad=True) for _ in range(2))
-        optimizer = Pulled([p, q], strengths)
+        optimizer = Pulled([p, q], lr=0.1)
 
         def train_step(x, p=p, q=q, optimizer=optimizer):
             optimizer.zero_grad()
-            ((p * x) ** 2 + (q * x) ** 2).sum().backward()
+            ((p @ x) ** 2).sum().backward()
+            ((q @ x) ** 2).sum().backward()
             optimizer.step()
 
         step = tg.compile(train_step, optimizer) if compiled else train_step
