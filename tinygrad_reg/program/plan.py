@@ -28,7 +28,7 @@ from .recorder import Call, Draw, Method, Value, Writing, guard, part_of
 FAILED = object()  # what a program gives if a guard did
 SMALL = 1 << 15  # bytes of an array that is worth to be put beside others
 ALIGNED = 64  # bytes: a line of the cache
-STRIP = 1 << 16  # bytes of each array that are worked on at a time
+STRIP = 1 << 17  # bytes of each array that are worked on at a time
 
 # A strip may end anywhere: of these each element is computed in the same way, wherever it stands.
 EXACT = {
