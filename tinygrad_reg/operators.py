@@ -188,8 +188,7 @@ def frozen_index(index: Any) -> Any:
         return tuple(map(frozen_index, index))
     if isinstance(index, slice):
         return slice(*map(plain, (index.start, index.stop, index.step)))
-    index = plain(index)
-    index = bare(index)
+    index = bare(plain(index))
     if isinstance(index, (list, np.ndarray)):
         array = new_array("getitem: the index", index)
         empty = isinstance(index, list) and array.size == 0  # NumPy makes an array of floats of it

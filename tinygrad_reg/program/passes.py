@@ -159,12 +159,16 @@ def identity(x: Any) -> Any:
     return ("id", id(x)) if isinstance(x, (Value, np.ndarray)) else (type(x).__name__, x)
 
 
+def is_elementwise(call: Call) -> bool:
+    """Tell whether each element of the result comes from the elements at its place."""
+    return isinstance(call.function, np.ufunc) and not call.function.signature
+
+
 def broadcasts(call: Call, x: Any) -> bool:
     """Tell whether an argument is broadcast to the shape of the result, if it is smaller."""
     others = [y for y in call.args if y is not x]
-    elementwise = isinstance(call.function, np.ufunc) and call.function.signature is None
     same = [isinstance(y, Value) and y.shape == call.result.shape for y in others]
-    return elementwise and any(same)
+    return is_elementwise(call) and any(same)
 
 
 def rows(program: Program) -> Program:
@@ -276,9 +280,8 @@ def repeats(program: Program) -> Program:
     outputs = program.results
     views: set[Value] = set()
 
-    def is_elementwise(call: Call) -> bool:
-        function = call.function
-        return call.result in views or (isinstance(function, np.ufunc) and not function.signature)
+    def stretches(call: Call) -> bool:
+        return call.result in views or is_elementwise(call)
 
     for call in reversed(program.calls):
         if call.function is Method("repeat") and call.options and call.options["axis"] is not None:
@@ -286,7 +289,7 @@ def repeats(program: Program) -> Program:
             once = (
                 isinstance(x, Value) and isinstance(n, int) and x.shape[call.options["axis"]] == 1
             )
-            if once and call.result not in outputs and all(map(is_elementwise, users[call.result])):
+            if once and call.result not in outputs and all(map(stretches, users[call.result])):
                 views.add(call.result)
 
     def new(call: Call) -> Any:

@@ -5,7 +5,7 @@ results share a place if the first is not needed any more when the second is com
 views memory that is there, as a transpose, is made once.
 
 The new values of the state are computed last, in place: these calls are kept in a list, so that
-they can be done to the end whatever happens (`Commit`).  Of large arrays they are done strip by
+they can be done to the end whatever happens (`run_all`).  Of large arrays they are done strip by
 strip: all calls on the first rows, then all on the next, while they are in the cache.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import name_of
 from ..nested import tree_leaves
-from .passes import Program, guards_first
+from .passes import Program, guards_first, is_elementwise
 from .recorder import Call, Draw, Method, Value, Writing, guard, part_of
 
 FAILED = object()  # what a program gives if a guard did
@@ -61,11 +61,6 @@ def is_scalar(x: Any) -> bool:
     if isinstance(x, Value):
         return x.type in (int, float) or (x.type is not np.ndarray and x.shape == ())
     return type(x) in (int, float)
-
-
-def is_elementwise(call: Call) -> bool:
-    """Tell whether each element of the result comes from the elements at its place."""
-    return isinstance(call.function, np.ufunc) and not call.function.signature
 
 
 def is_array(x: Any) -> bool:
@@ -175,7 +170,7 @@ class Plan:
         program = guards_first(program)
         late = self.deferred(program)
         early = [call for call in program.calls if call.result not in late]
-        groups = in_components([call for call in program.calls if call.result in late], state)
+        groups = in_components([call for call in program.calls if call.result in late])
         self.updates = self.joined(groups)
         self.order = [*early, *(call for group in self.updates for call in group)]
         self.find_ends(program)
@@ -613,8 +608,6 @@ class Plan:
                 words += [f"{key}={self.text(option)}" for key, option in call.options.items()]
                 lines.append(f"partial({self.function(call.function)}, {', '.join(words)})")
                 self.free(call)
-                if temps is not None:
-                    temps.free(call)
             if temps is None:
                 self.commit += lines
             else:
@@ -700,7 +693,7 @@ def out_text(function: Any, out: str) -> str:
     return f"out={out}" if function in (np.maximum, np.minimum) else out
 
 
-def in_components(calls: list[Call], state: dict[str, Value]) -> list[list[Call]]:
+def in_components(calls: list[Call]) -> list[list[Call]]:
     """Sort calls into groups that have no array in common, and stay in their order."""
     group_of: dict[Any, list[Call]] = {}
     for call in calls:
@@ -719,19 +712,18 @@ def in_components(calls: list[Call], state: dict[str, Value]) -> list[list[Call]
 def in_strips(group: list[Call]) -> bool:
     """Tell whether calls can be done strip by strip, and are worth it."""
     shape, dtype = group[0].result.shape, group[0].result.dtype
-    rowwise = np.empty((0, *shape[1:]), dtype).strides
+    whole = shape, dtype, np.empty(shape, dtype).strides
     for call in group:
         if call.function not in EXACT or call.options or call.result.shape != shape:
             return False
         for x in (*call.args, call.result):
-            if np.shape(x) == () if not isinstance(x, Value) else not is_array(x):
+            if not is_array(x) and not (isinstance(x, np.ndarray) and x.ndim):
                 continue
-            if x.shape == shape:
-                if x.strides != np.empty(shape, x.dtype).strides:
-                    return False
-            elif len(x.shape) == len(shape) and x.shape[0] != 1:
+            if x.shape == shape and (x.shape, x.dtype, x.strides) != whole:
                 return False
-    return bool(rowwise) and prod(shape) * dtype.itemsize > 2 * STRIP
+            if x.shape != shape and len(x.shape) == len(shape) and x.shape[0] != 1:
+                return False
+    return bool(prod(shape) * dtype.itemsize > 2 * STRIP)
 
 
 class Temporaries:
@@ -753,15 +745,10 @@ class Temporaries:
             self.plan.names[name] = np.empty((rows, *value.shape[1:]), value.dtype)
             self.names.append(name)
             self.idle.append(name)
-        same = [name for name in self.idle if self.plan.names[name].dtype == value.dtype]
-        name = self.own[value] = same[-1]
-        self.idle.remove(name)
+        name = self.own[value] = self.idle.pop()
         self.plan.texts[value] = name
         self.plan.bound.add(value)
         return name
-
-    def free(self, call: Call) -> None:
-        """Give back what was used for the last time."""
 
     @property
     def listed(self) -> str:

@@ -145,10 +145,8 @@ class Runnable:
         for owner, attribute, x in recording.settings:
             text = owners.setdefault(id(owner), f"o{len(owners)}")
             self.names[text] = owner
-            old = repr(x) if x is None or type(x) is bool else f"o{len(owners)}_{attribute}"
-            if x is not None and type(x) is not bool:
-                self.names[old] = x
-            wrong.append(f"{text}.{attribute} is not {old}")
+            self.names[f"{text}_{attribute}"] = x
+            wrong.append(f"{text}.{attribute} is not {text}_{attribute}")
         if not recording.any_grads:
             for i, place in enumerate(recording.places):
                 if isinstance(place, GradPlace):

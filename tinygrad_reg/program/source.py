@@ -30,7 +30,7 @@ from ..errors import full_name, name_of
 from ..nested import tree_leaves
 from ..primitives import kept
 from ..random import random_bits
-from .passes import Program, broadcasts, simplified, without_dead_calls
+from .passes import Program, broadcasts, is_elementwise, simplified, without_dead_calls
 from .recorder import Call, Draw, Method, UfuncAt, Value, Writing, guard, part_of
 from .recording import Leaf, Recording
 from .state import GradPlace, ItemPlace, TensorPlace
@@ -97,10 +97,9 @@ class Writer:
         self.constants: dict[str, Any] = {}
         self.lines: list[str] = []
         self.heading = ""
-        outputs = dict(recording.program.outputs)
         self.names = self.name_inputs(function)
-        self.gradients = self.name_gradients()
-        outputs |= {f"gradient {name}": x for x, name in self.gradients.items()}
+        gradients = {f"gradient {name}": x for x, name in self.name_gradients().items()}
+        outputs = recording.program.outputs | gradients
         program = simplified(Program(recording.program.calls, recording.program.inputs, outputs))
         self.program = for_reading(program)
         self.final: dict[Value, str] = {}
@@ -152,7 +151,6 @@ class Writer:
                 alone = sum(t.name == given for t in recording.state.tensors.values()) == 1
                 names[f"w{i}"] = self.unique(given if given and alone else place.name)
                 tensors[place.tensor.node] = names[f"w{i}"]
-        self.tensors = tensors
         for i, place in enumerate(recording.places):
             if isinstance(place, GradPlace):
                 names[f"w{i}"] = self.unique(f"d_{tensors[place.tensor.node]}")
@@ -330,9 +328,7 @@ class Writer:
 
     def index(self, index: Any) -> str:
         """An index as an argument of a function."""
-        if isinstance(index, (slice, type(...))) or index is None:
-            return f"np.s_[{index_text(index, self.argument)}]"
-        if isinstance(index, tuple):
+        if index is None or isinstance(index, (slice, type(...), tuple)):
             return f"np.s_[{index_text(index, self.argument)}]"
         return self.argument(index).text
 
@@ -522,7 +518,7 @@ def numbers(program: Program) -> Program:
     """An array of equal numbers is a number, beside an array of the same shape."""
 
     def new(call: Call) -> Any:
-        if not isinstance(call.function, np.ufunc) or call.function.signature:
+        if not is_elementwise(call):
             return call
         args = [
             x.flat[0].item()

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import shown
-from ..graph import next_number
 from ..module import Module
 from ..nested import tree_paths, with_parts
 from ..optim import Optimizer, Schedule, Stateful
@@ -47,10 +46,6 @@ class TensorPlace(Place):
 
     def put(self, new: Any) -> None:
         self.tensor._array = self.tensor.node.value = new
-
-    def mark(self) -> None:
-        """Let graphs that were recorded before know that the value has been replaced."""
-        self.tensor.node.replaced = next_number()
 
 
 class GradPlace(Place):
