@@ -51,8 +51,8 @@ class Program:
         Parameters
         ----------
         new
-            Is told each call, with arguments that are replaced already, and gives a call for the
-            same result, or what stands for the result from now on: a value, or a constant.
+            Is told each call, with arguments that are replaced already, and gives a call, whose
+            result may be another value, or what stands for the result: a value, or a constant.
         """
         known: dict[Any, Any] = {}
         calls = []
@@ -65,7 +65,8 @@ class Program:
             found = new(call)
             if isinstance(found, Call):
                 calls.append(found)
-            else:
+                found = found.result
+            if found is not old.result:
                 known[old.result] = found
         outputs = {name: current(x) for name, x in self.outputs.items()}
         return Program(calls, self.inputs, outputs)
@@ -178,7 +179,6 @@ def rows(program: Program) -> Program:
     broadcast it anyway, one row will do: so the backward pass of a mean over examples.
     """
     users = program.users()
-    narrower: set[Value] = set()
 
     def new(call: Call) -> Any:
         x, y = (*call.args, None, None)[:2]
@@ -194,28 +194,12 @@ def rows(program: Program) -> Program:
             and users[call.result]
             and all(broadcasts(user, call.result) for user in users[call.result])
         ):
-            row = Value(np.empty(y.shape, y.dtype), call.result.name)
-            narrow = call.copy((x.flat[0], y), call.options)
-            narrow.result, row.call = row, narrow
-            made.append(narrow)
-            narrower.add(row)
+            row = call.copy((x.flat[0], y), call.options)
+            row.result = Value(np.empty(y.shape, y.dtype), call.result.name, row)
             return row
         return call
 
-    made: list[Call] = []
-    calls: list[Call] = []
-    known: dict[Any, Any] = {}
-    result = program.replaced(new)
-    if not made:
-        return result
-    # Put each new call where the old one stood: before its first user.
-    for call in result.calls:
-        for value in call.inputs:
-            if value in narrower and value not in known:
-                known[value] = True
-                calls.append(value.call)  # type: ignore[arg-type]
-        calls.append(call)
-    return Program(calls, result.inputs, result.outputs)
+    return program.replaced(new)
 
 
 def without_dead_calls(program: Program) -> Program:
