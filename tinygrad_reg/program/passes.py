@@ -268,7 +268,7 @@ def repeats(program: Program) -> Program:
         return call.result in views or is_elementwise(call)
 
     for call in reversed(program.calls):
-        if call.function is Method("repeat") and call.options and call.options["axis"] is not None:
+        if call.function == Method("repeat") and call.options and call.options["axis"] is not None:
             x, n = call.args
             once = (
                 isinstance(x, Value) and isinstance(n, int) and x.shape[call.options["axis"]] == 1

@@ -461,7 +461,7 @@ class Plan:
             inner.function = call.function.function
             return self.expression(inner)
         if isinstance(call.function, Method) and not isinstance(call.args[0], (int, float)):
-            if call.function is Method("swapaxes") and len(call.args[0].shape) == 2:
+            if call.function == Method("swapaxes") and len(call.args[0].shape) == 2:
                 return f"{self.text(call.args[0])}.T"
             words = [*map(self.text, call.args[1:])]
             words += [f"{key}={self.text(x)}" for key, x in call.options.items()]
@@ -505,7 +505,7 @@ class Plan:
             words = [self.text(x), self.text(axis), "None", self.destination(call)]
             words.append(self.text(options.get("keepdims", False)))
             self.lines.append(f"{self.function(REDUCTIONS[function])}({', '.join(words)})")
-        elif function is Method("astype") and is_array(x) and len(args) + len(options) == 2:
+        elif function == Method("astype") and is_array(x) and len(args) + len(options) == 2:
             text = self.text(x)
             self.lines.append(f"copyto({self.destination(call)}, {text}, 'unsafe')")
         elif function == Draw(Method("random")):

@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -131,32 +131,46 @@ class Call:
         return f"{self.result} = {name_of(self.function)}({', '.join(words)})"
 
 
-class Method:
+class Made:
+    """A function made of another one; two that are made of the same in the same way are equal."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.__name__ = name_of(function)
+
+    def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
+        return self.function(x, *args, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other)["function"] == self.function
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.function))
+
+
+class Method(Made):
     """A method of arrays as a function: Method("sum")(x, axis=0) is x.sum(axis=0)."""
 
-    known: ClassVar[dict[str, Method]] = {}
-
-    def __new__(cls, name: str) -> Method:
-        return cls.known.setdefault(name, super().__new__(cls))
-
     def __init__(self, name: str) -> None:
-        self.__name__ = name
+        self.function = self.__name__ = name
 
     def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
         return getattr(x, self.__name__)(*args, **options)
 
 
-class Writing:
+class UfuncAt(Made):
+    """`ufunc.at` of a ufunc."""
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self.function = ufunc
+        self.__name__ = f"{ufunc.__name__}.at"
+
+    def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
+        self.function.at(x, *args)
+
+
+class Writing(Made):
     """A function that writes into its first argument, as one that gives a new array instead."""
-
-    known: ClassVar[dict[Function, Writing]] = {}
-
-    def __new__(cls, function: Function) -> Writing:
-        return cls.known.setdefault(function, super().__new__(cls))
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.__name__ = name_of(function)
 
     def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
         new = np.array(x)  # with the order of the axes that x has in memory
@@ -164,21 +178,8 @@ class Writing:
         return new
 
 
-class Draw:
+class Draw(Made):
     """A function of a generator; the order of draws matters, as each changes the generator."""
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.__name__ = name_of(function)
-
-    def __call__(self, generator: Any, *args: Any, **options: Any) -> Any:
-        return self.function(generator, *args, **options)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Draw) and other.function is self.function
-
-    def __hash__(self) -> int:
-        return hash(self.function)
 
 
 def guard(value: Any, outcome: Any) -> None:
@@ -269,7 +270,7 @@ class Tape:
         result = function(*real_args, **real_options)
         if self.closed or function in OF_SHAPES:
             return result
-        values = [x for x in tree_leaves((args, options)) if isinstance(x, RECORDED)]
+        values = [x for x in tree_leaves((args, options)) if isinstance(x, Recorded)]
         if not values:
             return result
         call = Call(function, tree_map(self.value, args), tree_map(self.value, options))
@@ -309,7 +310,7 @@ class Tape:
 
     def value(self, x: Any) -> Any:
         """The value of a recorded array; everything else is a constant, which nobody may change."""
-        if isinstance(x, RECORDED):
+        if isinstance(x, Recorded):
             if x.tape is not self:
                 raise RecordingError(f"{x.what} was recorded in another call of a compiled step")
             return x.value
@@ -360,7 +361,7 @@ def hangs_on_values(function: Function, args: Any) -> bool:
     if function is np.where:
         return len(args) == 1
     if function in (np.repeat, Method("repeat")):
-        return isinstance(args[1], RECORDED) if len(args) > 1 else True
+        return isinstance(args[1], Recorded) if len(args) > 1 else True
     if function is operator.getitem:
         return any(isinstance(x, RecordedArray) and x.dtype == bool for x in tree_leaves(args[1]))
     return function in SHAPED_BY_VALUES
@@ -410,9 +411,51 @@ class Parts(Observer):
 # --- Recorded arrays, numbers and generators -----------------------------------------------------
 
 
+class Recorded:
+    """A real array, number or generator, and the value that stands for it on a tape."""
+
+    what: str
+    tape: Tape
+    value: Value
+    real: Any
+
+
+class RecordedValue(Recorded):
+    """An array or a number: what can be decided on, and what it refuses to become."""
+
+    def __bool__(self) -> bool:
+        return bool(self.decide(bool))
+
+    def __index__(self) -> int:
+        return int(self.decide(operator.index))
+
+    def decide(self, on: Function) -> Any:
+        """The outcome of a decision on the value, which is a guard from now on."""
+        outcome = on(self.real)
+        self.tape.guard(self, outcome)
+        return outcome
+
+    def leaves(self, what: str) -> None:
+        """Refuse to become something that cannot be recorded."""
+        if not self.tape.closed:
+            shape = f" of shape {self.real.shape}" if hasattr(self.real, "shape") else ""
+            raise RecordingError(
+                f"{what} {self.what}{shape} inside a compiled step, which cannot be recorded: use "
+                "NumPy's functions, and .item() for a number; return what is to be looked at"
+            )
+
+    def __float__(self) -> float:
+        self.leaves("a Python number is made of")
+        return float(self.real)
+
+    def __int__(self) -> int:
+        self.leaves("a Python number is made of")
+        return int(self.real)
+
+
 def real(x: Any) -> Any:
     """What is inside a recorded array, number or generator."""
-    return x.real if isinstance(x, RECORDED) else x
+    return x.real if isinstance(x, Recorded) else x
 
 
 class Memory:
@@ -421,7 +464,7 @@ class Memory:
     writes = 0
 
 
-class RecordedArray(NDArrayOperatorsMixin):
+class RecordedArray(RecordedValue, NDArrayOperatorsMixin):
     """An array, the name it has in a program, and the tape on which that is written."""
 
     __array_priority__ = 1000
@@ -437,7 +480,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         tape.handles.append(ref(self))
 
     @property
-    def value(self) -> Value:
+    def value(self) -> Value:  # type: ignore[override]
         """What it is called in the program now."""
         if self.version != self.memory.writes:
             raise RecordingError(
@@ -459,9 +502,8 @@ class RecordedArray(NDArrayOperatorsMixin):
         if new.shape != self.shape or new.dtype != self.dtype:
             new = self.tape.call(Writing(np.copyto), (self, new), {"casting": "same_kind"})
         if type(self.real) is np.ndarray and isinstance(new.real, np.generic):
-            new = self.tape.call(
-                np.array, (new,), {}
-            )  # of an array of shape () ufuncs give scalars
+            # Of an array of shape () ufuncs give a scalar.
+            new = self.tape.call(np.array, (new,), {})
         if self.parent is not None:
             whole, index = self.parent
             whole.become(
@@ -521,7 +563,7 @@ class RecordedArray(NDArrayOperatorsMixin):
                 raise unrecorded(full_name(function))
             args[0].become(self.tape.call(Writing(function), args, options))
             return None
-        if not any(isinstance(x, RECORDED) for x in tree_leaves((args, options))):
+        if not any(isinstance(x, Recorded) for x in tree_leaves((args, options))):
             return function(*args, **options)  # it was only called like= this one
         if "out" in options:
             raise RecordingError(f"{full_name(function)} with out= cannot be recorded")
@@ -571,40 +613,13 @@ class RecordedArray(NDArrayOperatorsMixin):
         """The only element, as a recorded number."""
         return self.tape.call(Method("item"), (self,), {})
 
-    def __bool__(self) -> bool:
-        outcome = bool(self.real)
-        self.tape.guard(self, outcome)
-        return outcome
-
-    def __index__(self) -> int:
-        outcome = operator.index(self.real)
-        self.tape.guard(self, outcome)
-        return outcome
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         self.leaves("a real array is made of")
         return np.array(self.real, dtype=dtype, copy=copy)
 
-    def __float__(self) -> float:
-        self.leaves("a Python number is made of")
-        return float(self.real)
-
-    def __int__(self) -> int:
-        self.leaves("a Python number is made of")
-        return int(self.real)
-
     def tolist(self) -> Any:
         self.leaves("a list is made of")
         return self.real.tolist()
-
-    def leaves(self, what: str) -> None:
-        """Refuse to become something that cannot be recorded."""
-        if not self.tape.closed:
-            raise RecordingError(
-                f"{what} a value of shape {self.shape} inside a compiled step, which cannot be "
-                "recorded: use NumPy's functions and methods, .item() for a number; return what is "
-                "to be looked at"
-            )
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a recorded array has no attribute {name!r}")
@@ -622,22 +637,6 @@ def unrecorded(name: str) -> RecordingError:
     )
 
 
-class UfuncAt:
-    """`ufunc.at`, the same object each time."""
-
-    known: ClassVar[dict[np.ufunc, UfuncAt]] = {}
-
-    def __new__(cls, ufunc: np.ufunc) -> UfuncAt:
-        return cls.known.setdefault(ufunc, super().__new__(cls))
-
-    def __init__(self, ufunc: np.ufunc) -> None:
-        self.ufunc = ufunc
-        self.__name__ = f"{ufunc.__name__}.at"
-
-    def __call__(self, *args: Any) -> None:
-        self.ufunc.at(*args)
-
-
 def method(name: str) -> Any:
     """A method of recorded arrays."""
     function = Method(name)
@@ -650,45 +649,17 @@ def method(name: str) -> Any:
     return recorded
 
 
-for name in [
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "argpartition",
-    "argsort",
-    "astype",
-    "choose",
-    "clip",
-    "compress",
-    "cumprod",
-    "cumsum",
-    "diagonal",
-    "dot",
-    "flatten",
-    "max",
-    "mean",
-    "min",
-    "nonzero",
-    "prod",
-    "ravel",
-    "repeat",
-    "reshape",
-    "round",
-    "searchsorted",
-    "squeeze",
-    "std",
-    "sum",
-    "swapaxes",
-    "take",
-    "trace",
-    "transpose",
-    "var",
-]:
+METHODS = (
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "choose", "clip",
+    "compress", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "nonzero",
+    "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum",
+    "swapaxes", "take", "trace", "transpose", "var",
+)  # fmt: skip
+for name in METHODS:
     setattr(RecordedArray, name, method(name))
 
 
-class RecordedNumber(Number):
+class RecordedNumber(RecordedValue, Number):
     """A Python number, and the name it has in a program."""
 
     what = "a number"
@@ -706,34 +677,7 @@ class RecordedNumber(Number):
         """Itself, as numbers do not change."""
         return self
 
-    def item(self) -> RecordedNumber:
-        """Itself."""
-        return self
-
-    def __bool__(self) -> bool:
-        self.tape.guard(self, bool(self.real))
-        return bool(self.real)
-
-    def __index__(self) -> int:
-        outcome = operator.index(self.real)
-        self.tape.guard(self, outcome)
-        return outcome
-
-    def __float__(self) -> float:
-        self.leaves("float, or a function of the module math, is called with")
-        return float(self.real)
-
-    def __int__(self) -> int:
-        self.leaves("int is called with")
-        return int(self.real)
-
-    def leaves(self, what: str) -> None:
-        """Refuse to become something that cannot be recorded."""
-        if not self.tape.closed:
-            raise RecordingError(
-                f"{what} a number inside a compiled step, which cannot be recorded: compute with "
-                "it as it is, or by NumPy's functions, and return what is to be looked at"
-            )
+    item = copy
 
     def __hash__(self) -> int:
         return hash(self.__index__() if isinstance(self.real, int) else float(self))
@@ -768,7 +712,7 @@ for name in ["lt", "le", "eq", "ne", "gt", "ge", "neg", "pos", "abs"]:
 RecordedNumber.__round__ = on_numbers(round)  # type: ignore[attr-defined]
 
 
-class RecordedGenerator(StandIn):
+class RecordedGenerator(Recorded, StandIn):
     """A random generator whose draws are written down."""
 
     what = "a generator"
@@ -790,17 +734,13 @@ class RecordedGenerator(StandIn):
         return partial(self.draw, Method(name))
 
 
-Recorded = RecordedArray | RecordedNumber | RecordedGenerator
-RECORDED = (RecordedArray, RecordedNumber, RecordedGenerator)
-
-
 def decided(index: Any) -> Any:
     """An index in which numbers are decided, so that shapes are known."""
     if isinstance(index, tuple):
         return tuple(map(decided, index))
     if isinstance(index, slice):
         parts = (index.start, index.stop, index.step)
-        return slice(*(operator.index(x) if isinstance(x, RECORDED) else x for x in parts))
+        return slice(*(operator.index(x) if isinstance(x, Recorded) else x for x in parts))
     if isinstance(index, RecordedNumber):
         return operator.index(index)
     return index

@@ -19,9 +19,9 @@ from ..scope import here
 from ..tensor import Tensor, constant, tensor
 from .passes import Program
 from .recorder import (
-    RECORDED,
     Call,
     Parts,
+    Recorded,
     RecordedArray,
     RecordedNumber,
     Tape,
@@ -230,7 +230,7 @@ class Recording:
     def output(self, x: Any, name: str | None = None) -> str:
         """The name of an output of the program."""
         name = name or f"y{len(self.outputs)}"
-        is_recorded = isinstance(x, RECORDED)
+        is_recorded = isinstance(x, Recorded)
         self.outputs[name] = x.value if is_recorded else x
         real = x.real if is_recorded else x
         shared = isinstance(real, np.ndarray) and (x.value.call is None or real.base is not None)
@@ -244,12 +244,12 @@ class Recording:
             self.tape.problem = f"{place.name} has a graph"
             new = new._array
         unchanged = new is old
-        if isinstance(new, RECORDED):
+        if isinstance(new, Recorded):
             unchanged = name in self.tape.inputs and new.value is self.tape.inputs[name]
         if not unchanged or new is None:
             self.output(new, name)
             self.writes[name] = place
-        if isinstance(new, RECORDED):
+        if isinstance(new, Recorded):
             place.put(new.real)
 
     # --- To compare ------------------------------------------------------------------------------

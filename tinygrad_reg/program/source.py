@@ -437,7 +437,7 @@ def kept_axes(program: Program) -> Program:
     def new(call: Call) -> Any:
         x = call.args[0] if call.args else None
         inner: Any = made.get(x) if isinstance(x, Value) else None
-        if call.function is not Method("reshape") or inner is None or not inner.inputs:
+        if call.function != Method("reshape") or inner is None or not inner.inputs:
             return call
         if inner.function not in [Method(name) for name in ("sum", "max", "min", "mean")]:
             return call
@@ -458,7 +458,7 @@ def truths(program: Program) -> Program:
     def new(call: Call) -> Any:
         x = call.args[0] if call.args else None
         if (
-            call.function is Method("astype")
+            call.function == Method("astype")
             and isinstance(x, Value)
             and x.dtype == bool
             and all(user.function in (np.multiply, np.divide) for user in users[call.result])
@@ -484,7 +484,7 @@ def outer_signs(program: Program) -> Program:
     for call in program.calls:
         x = call.args[0] if call.args else None
         inner = made.get(x) if isinstance(x, Value) else None
-        sums = call.function is Method("sum") and inner is not None
+        sums = call.function == Method("sum") and inner is not None
         if sums and inner.function is np.negative and len(users[inner.result]) == 1:  # type: ignore[union-attr]
             total = changed(call, Method("sum"), inner.args, call.options)  # type: ignore[union-attr]
             total.result = Value(np.empty(call.result.shape, call.result.dtype), None, total)
