@@ -739,8 +739,5 @@ def decided(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(map(decided, index))
     if isinstance(index, slice):
-        parts = (index.start, index.stop, index.step)
-        return slice(*(operator.index(x) if isinstance(x, Recorded) else x for x in parts))
-    if isinstance(index, RecordedNumber):
-        return operator.index(index)
-    return index
+        return slice(*map(decided, (index.start, index.stop, index.step)))
+    return operator.index(index) if isinstance(index, RecordedNumber) else index
