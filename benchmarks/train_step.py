@@ -18,10 +18,11 @@ import os
 import platform
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from multiprocessing import get_context
@@ -34,6 +35,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+import tinygrad_reg as tg
 from tinygrad_reg import Tensor, nn, no_grad, optim, save_memory
 from tinygrad_reg import functional as F
 from tinygrad_reg.files import replacing
@@ -65,7 +67,7 @@ class Settings:
 TIMED = Settings()
 # Without chance, and with everything else so strong that none of it could be missing unnoticed.
 CHECKED = Settings(p=0, alpha=0.1, lr=0.1, eps=0.01)
-CHECKED_STEPS = 3
+CHECKED_STEPS = 4  # the third is the first that a compiled step runs as a program
 TOLERANCE = 1e-4  # float32 over a million weights makes 6e-5; the mildest mistake tried, 2e-4
 
 
@@ -214,6 +216,26 @@ class Ours(Contender):
 
     def state(self) -> list[Array]:
         return list(self.model.state_dict().values())
+
+
+class Compiled(Ours):
+    """The same as a program, with `zero_grad` last: so no gradient need be kept for the next."""
+
+    name = "  compiled"
+
+    def __init__(self, state: list[Array], settings: Settings) -> None:
+        super().__init__(state, settings)
+        self.program = tg.compile(self.train, self.model, self.optimizer)
+
+    def train(self, x: Array, y: Array) -> Tensor:
+        loss = F.cross_entropy(self.model(x), y) + F.l2_penalty(self.weights, self.alpha)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+    def step(self, x: Array, y: Array) -> float:
+        return self.program(x, y).item()
 
 
 class Saving(Ours):
@@ -401,6 +423,7 @@ class MyGrad(NumPyOptimizer):
 CONTENDERS: dict[str, type[Contender]] = {
     "hand": HandDerived,
     "ours": Ours,
+    "compiled": Compiled,
     "saving": Saving,
     "torch": PyTorch,
     "autograd": HipsAutograd,
@@ -456,24 +479,29 @@ def measure(size: str, names: list[str], rounds: int, threads: int) -> dict[str,
     difference = greatest_difference(size, names)
     start, x, y = problem(size)
     contenders = {name: CONTENDERS[name](start, TIMED) for name in names}
+    steps = {name: partial(contender.step, x, y) for name, contender in contenders.items()}
+    return {"greatest_difference": difference, **timed(steps, rounds)}
 
-    def turn(name: str, steps: int) -> float:
-        step = contenders[name].step
+
+def timed(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, Any]:
+    """Seconds per step of each contender, by round: the turns in a round are in shuffled order."""
+
+    def turn(step: Callable[[], object], n: int) -> float:
         gc.collect()  # everyone collects their own garbage, and nobody else's
-        step(x, y)  # and has warm caches
+        step()  # and has warm caches
         begin = perf_counter()
-        for _ in range(steps):
-            step(x, y)
-        return (perf_counter() - begin) / steps
+        for _ in range(n):
+            step()
+        return (perf_counter() - begin) / n
 
-    steps = max(1, *(round(TURN / turn(name, 5)) for name in names))
+    n = max(1, *(round(TURN / turn(step, 5)) for step in steps.values()))
     gc.freeze()
     shuffled = Random(0)
-    times: dict[str, list[float]] = {name: [] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
-        for name in shuffled.sample(names, len(names)):
-            times[name].append(turn(name, steps))
-    return {"greatest_difference": difference, "steps_per_turn": steps, "seconds": times}
+        for name in shuffled.sample([*steps], len(steps)):
+            times[name].append(turn(steps[name], n))
+    return {"steps_per_turn": n, "seconds": times}
 
 
 # --- Reporting -----------------------------------------------------------------------------------

@@ -157,6 +157,8 @@ def matmul_left(g: Array, out: Array, x: Array, y: Array) -> Array:
     """The gradient with respect to x is g yᵀ; a vector x is one row, a vector y one column."""
     if y.ndim == 1:
         return g[..., None] * y
+    if y.ndim == 2 and x.ndim > 2:
+        return (rows(g) @ y.swapaxes(-1, -2)).reshape(x.shape)
     return (g if x.ndim > 1 else g[..., None, :]) @ y.swapaxes(-1, -2)
 
 
@@ -166,7 +168,14 @@ def matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
         return x * g[..., None]
     if x.ndim == 1:
         return x[:, None] * g[..., None, :]
+    if y.ndim == 2 and x.ndim > 2:
+        return rows(x).swapaxes(-1, -2) @ rows(g)
     return x.swapaxes(-1, -2) @ g
+
+
+def rows(x: Array) -> Array:
+    """The rows of a stack of matrices, one below the other: one product instead of many."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class EachPosition:
@@ -345,9 +354,20 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
         out[place] = g.reshape(out[place].shape)
     elif g.dtype.type is float16:
         return scatter_add(g.astype(np.float32), index=index, shape=shape).astype(float16)
+    elif is_labels(index) and len(shape) == 2:  # of single elements, `add.at` is five times as fast
+        n, width = shape
+        places = index.astype(np.intp)[..., None] % n * width + np.arange(width, like=index)
+        flat = np.zeros_like(g, shape=n * width)
+        np.add.at(flat, places.reshape(-1), g.reshape(-1))
+        return flat.reshape(shape)
     else:
         np.add.at(out, index, g)  # an index array may name an element more than once
     return out
+
+
+def is_labels(index: Any) -> bool:
+    """Tell whether an index is one array of integers, as the numbers of words in an embedding."""
+    return hasattr(index, "dtype") and index.ndim > 0 and index.dtype.kind in "iu"
 
 
 def as_slices(parts: tuple[Any, ...]) -> tuple[Any, ...]:

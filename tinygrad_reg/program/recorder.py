@@ -82,6 +82,11 @@ class Value:
         return self.name or "a result"
 
 
+def is_array(x: Any) -> bool:
+    """Tell whether x is an array in a program, and no scalar."""
+    return isinstance(x, Value) and x.type is np.ndarray and x.shape != ()
+
+
 class Call:
     """One call: `result = function(*args, **options)`.
 
@@ -184,6 +189,11 @@ class Draw(Made):
 
 def guard(value: Any, outcome: Any) -> None:
     """Stands in a program where a decision was made on a value."""
+
+
+def add_part(x: Any, index: Any, y: Any) -> None:
+    """Add to a part of an array."""
+    x[index] += y
 
 
 def part_of(results: Any, i: int) -> Any:
@@ -374,6 +384,11 @@ def same_bits(x: Any, y: Any) -> bool:
     if x.dtype == np.longdouble:  # some of its bytes mean nothing
         return np.array_equal(x, y, equal_nan=True) and bool(np.all(np.signbit(x) == np.signbit(y)))
     return bool(np.all(x == y)) if x.dtype.hasobject else x.tobytes() == y.tobytes()
+
+
+def is_uniform(x: Any) -> bool:
+    """Tell whether all elements of an array are the same, bit for bit."""
+    return bool(x.size and x.dtype.kind in "biuf" and x.tobytes() == x.flat[0].tobytes() * x.size)
 
 
 def frames() -> Iterator[Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import sys
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,8 @@ from ..nested import tree_map
 from ..scope import here
 from ..tensor import Tensor
 from .passes import Program, simplified
-from .plan import FAILED, Plan, is_array, run_all
+from .plan import FAILED, Plan
+from .recorder import is_array
 from .recording import NUMBERS, Leaf, Recording
 from .state import GradPlace, ItemPlace, Place, TensorPlace
 
@@ -59,14 +64,14 @@ class Runnable:
         self.plan = plan
         self.memory = plan.memory
         self.operations = len(self.program.calls)
-        self.names: dict[str, Any] = dict(plan.names)
+        self.names: dict[str, Any] = dict(plan.known)
         self.names.update(
             OTHER=OTHER, MOVED=MOVED, getrefcount=sys.getrefcount, here=here, Tensor=Tensor,
             generator=random.generator, next_number=next_number,
         )  # fmt: skip
-        self.setup = "\n".join(plan.setup)
-        self.own = {**plan.flat, **{name: [name] for name in self.written}}
-        for names in plan.flat.values():
+        self.setup = plan.setup
+        self.own = {**plan.order.flat, **{name: [name] for name in self.written}}
+        for names in plan.order.flat.values():
             for name in names:
                 del self.own[name]
         self.whole = {name: (w, i) for w, names in self.own.items() for i, name in enumerate(names)}
@@ -74,7 +79,7 @@ class Runnable:
         self.single = recording.result if type(recording.result) is Leaf else None
         exec(plan.source, self.names)
         self.write_code()
-        self.commit: list[Any] = []
+        self.tail: list[Any] = []
         self.bind()
 
     # --- Code ------------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ class Runnable:
             return OTHER
         if results is FAILED:
             return FAILED
-        run_all(self.commit, self.finish, results)
+        run_all(self.tail, self.finish, results)
         if self.single is not None:
             return self.single.of(results[self.order[self.single.output]])
         return tree_map(
@@ -252,12 +257,34 @@ class Runnable:
             alone = len(names) == 1
             self.names.update(zip(names, [self.names[whole]] if alone else block.parts))
         exec(self.setup, self.names)
-        self.commit = self.names["commit"]
+        self.tail = self.names["tail"]
         for whole, names in self.own.items():
             block = self.names[f"block_{whole}"]
             counted = [f"getrefcount(at_{name})" for name in (whole, *names)]
             block.counts = eval(f"[{', '.join(counted)}]", self.names)
         return True
+
+
+run_one: Any = getattr(operator, "call", partial.__call__)  # new in Python 3.11
+
+
+def run_all(calls: list[Any], before: Callable[[Any], None], results: Any) -> None:
+    """Call before(results), which may be repeated, and then all calls, come what may.
+
+    An error, and Ctrl-C, is raised when all are done.  Nothing can come between two of the calls,
+    since `deque` runs them without the interpreter.
+    """
+    remaining = iter(calls)
+    errors: list[BaseException] = []
+    while len(errors) <= len(calls) + 1:
+        try:
+            before(results)
+            deque(map(run_one, remaining), 0)
+            break
+        except BaseException as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 class Block:
