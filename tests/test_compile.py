@@ -16,7 +16,8 @@ import tinygrad_reg as tg
 from tinygrad_reg import Tensor, nn, optim
 from tinygrad_reg import functional as F
 from tinygrad_reg.nested import tree_paths
-from tinygrad_reg.program.recorder import same_bits
+from tinygrad_reg.program import order, strips
+from tinygrad_reg.program.recorder import Call, same_bits
 from tinygrad_reg.program.source import Writer
 
 # --- Every function ------------------------------------------------------------------------------
@@ -198,14 +199,21 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("zero", ["first", "last", "never"])
+@pytest.mark.parametrize("zero", ["first", "last", "never", "last, as if arrays were large"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_trainings_leave_the_same_state(name, zero):
+def test_trainings_leave_the_same_state(name, zero, monkeypatch):
     make = OPTIMIZERS[name]
+    if zero not in ("first", "last", "never"):
+        zero = "last"  # so that updates come early, and in strips
+        monkeypatch.setattr(order, "SMALL", 0)
+        monkeypatch.setattr(strips, "STRIP", 64)
     eager, compiled = Training(make, zero), Training(make, zero)
     step = trained_in_lockstep(eager, compiled, batches(25))
     assert not step.eager
     assert len(step.programs) == 1
+    plan = step.programs[0].plan
+    assert ("strips(" in plan.setup) is (order.SMALL == 0)
+    assert any(isinstance(one, Call) for one in plan.order.tail) is (order.SMALL == 0)
 
 
 def frozen(training, i):
@@ -415,6 +423,12 @@ def test_results_are_fresh():
         for result in results:
             result[...] = -1
         assert same(x, np.arange(6.0).reshape(2, 3))
+
+
+def test_a_result_of_shape_0_is_fresh_where_it_is_a_view():
+    f = tg.compile(lambda x: F.logsumexp(Tensor(x), axis=-1).reshape(()))
+    results = [f(np.array([[1.0, i]])) for i in range(5)]
+    assert len({x.item() for x in results}) == 5
 
 
 def test_gradients_that_a_call_left_are_not_written_over():

@@ -1,8 +1,14 @@
-"""One block of memory for all results: those not needed at the same time share a place."""
+"""One block of memory for all results: those not needed at the same time share a place.
+
+While the code is written, an arena notes from when to when each result is needed.  Then it lays them
+out: the largest first, each as far to the front as it can go ("greedy by size", Pisarchyk & Lee
+2020).
+"""
 
 from __future__ import annotations
 
-from math import prod
+from dataclasses import dataclass
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -12,57 +18,78 @@ from .recorder import Value
 ALIGNED = 64  # bytes: a line of the cache
 
 
+@dataclass(eq=False)
+class Stretch:
+    """A stretch of the block, used from the first to the last of these times."""
+
+    nbytes: int
+    first: int
+    last: float = inf
+    start: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + self.nbytes
+
+
 class Arena:
-    """The block, and who is where at this point of the program.
+    """A block of memory, and who has which stretch of it.
 
     Attributes
     ----------
     places
-        For each value that has, or had, a place: where it starts.
-    size
-        The length of the block, in bytes.
+        For each value that has, or had, a place: the stretch, and how far inside it.
     """
 
     def __init__(self) -> None:
-        self.places: dict[Value, int] = {}
-        self.size = 0
-        self.taken: list[tuple[int, int, Value]] = []  # start, end and whose it is
+        self.places: dict[Value, tuple[Stretch, int]] = {}
+        self.stretches: list[Stretch] = []
 
-    def place(self, owner: Value) -> None:
-        """Give a value the smallest free stretch that is long enough."""
+    def place(self, owner: Value, time: int) -> None:
+        """Give a value a stretch of its own, from this time on."""
         nbytes = -(-prod(owner.shape) * owner.dtype.itemsize // ALIGNED) * ALIGNED
-        gaps, end = [], 0
-        for start, stop, _ in sorted(self.taken, key=lambda stretch: stretch[0]):
-            if start - end >= nbytes:
-                gaps.append((start - end, end))
-            end = max(end, stop)
-        start = min(gaps)[1] if gaps else end
-        self.taken.append((start, start + nbytes, owner))
-        self.size = max(self.size, start + nbytes)
-        self.places[owner] = start
+        self.stretches.append(Stretch(nbytes, time))
+        self.places[owner] = self.stretches[-1], 0
 
     def put_inside(self, part: Value, owner: Value, offset: int) -> None:
         """Give a value a place inside that of another."""
-        self.places[part] = self.places[owner] + offset
+        self.places[part] = self.places[owner][0], offset
 
     def hand_on(self, owner: Value, heir: Value) -> None:
         """Let a value be written over another that nobody needs any more."""
-        self.taken = [(a, b, heir if who is owner else who) for a, b, who in self.taken]
-        self.places[heir] = self.places[owner]
+        self.places[heir] = self.places.pop(owner)
 
-    def free(self, owner: Value) -> None:
-        """Nobody needs this value any more."""
-        self.taken = [stretch for stretch in self.taken if stretch[2] is not owner]
+    def free(self, owner: Value, time: int) -> None:
+        """Nobody needs this value after this time."""
+        if owner in self.places:
+            self.places[owner][0].last = time
 
-    def arrays(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], int]:
-        """Make the block, and the arrays in it: by name, of a start, shape, type and strides."""
-        block = np.empty(self.size + ALIGNED, np.uint8)
+    def array(self, owner: Value) -> tuple[Any, ...]:
+        """What tells the array of a value from others: its place, shape, type and strides."""
+        return *self.places[owner], owner.shape, owner.dtype, owner.strides
+
+    def lay_out(self) -> int:
+        """Find a place for each stretch; give the length of the block."""
+        done: list[Stretch] = []
+        for stretch in sorted(self.stretches, key=lambda one: -one.nbytes):
+            others = [x for x in done if x.first <= stretch.last and stretch.first <= x.last]
+            stretch.start = 0
+            for other in sorted(others, key=lambda one: one.start):
+                if other.start - stretch.start >= stretch.nbytes:
+                    break
+                stretch.start = max(stretch.start, other.end)
+            done.append(stretch)
+        return max((stretch.end for stretch in done), default=0)
+
+    def made(self, arrays: dict[tuple[Any, ...], str]) -> tuple[dict[str, Any], int]:
+        """The arrays by name, and the number of bytes of the block in which they are."""
+        block = np.empty(self.lay_out() + ALIGNED, np.uint8)
         shift = -block.ctypes.data % ALIGNED
-        arrays = {
-            name: np.ndarray(shape, dtype, block, start + shift, strides)
-            for name, (start, shape, dtype, strides) in wanted.items()
+        views = {
+            name: np.ndarray(shape, dtype, block, shift + stretch.start + offset, strides)
+            for (stretch, offset, shape, dtype, strides), name in arrays.items()
         }
-        return arrays, block.nbytes
+        return views, block.nbytes
 
 
 def dense(value: Value) -> bool:

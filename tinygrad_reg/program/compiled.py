@@ -16,9 +16,10 @@ from ..nested import tree_paths
 from ..scope import here
 from ..settings import check_callable
 from ..tensor import Tensor
+from .compare import difference
 from .plan import FAILED
 from .recorder import RecordingError, recording
-from .recording import Recording, difference
+from .recording import Recording
 from .run import OTHER, Block, Runnable
 from .source import Writer
 from .state import Part, State
@@ -153,10 +154,11 @@ class Compiled(Generic[P, R]):
     def record(self, args: Any, kwargs: Any) -> Any:
         """Run the function, and write down what it does."""
         recorded = Recording(self.state, args, kwargs)
+        earlier = None
         try:
             result = recorded.run(self.function)
             if not recorded.tape.problem:
-                self.compare(recorded)
+                earlier = self.earlier(recorded)
         except RecordingError:
             recorded.undo()
             raise
@@ -167,36 +169,41 @@ class Compiled(Generic[P, R]):
         except BaseException:  # Ctrl-C
             recorded.undo()
             raise
+        recorded.forget()
         if recorded.tape.problem:
             self.eager = recorded.tape.problem
             warnings.warn(f"{self.__name__} is not compiled: {self.eager}", stacklevel=3)
+        elif earlier is None:
+            self.recordings = [*self.recordings[1 - MOST_PROGRAMS :], recorded]
+        else:
+            earlier.loosen(recorded)
+            self.make_program(earlier)
         return result
 
-    def compare(self, recorded: Recording) -> None:
-        """Make a program of a recording, if an earlier one says the same."""
+    def earlier(self, recorded: Recording) -> Recording | None:
+        """A recording of another call that says the same; an error if one should and does not."""
         for earlier in [*(program.recording for program in self.programs), *self.recordings]:
-            if not earlier.same_call(recorded):
-                continue
-            found = difference(earlier.program, recorded.program)
-            if found is None:
-                earlier.loosen(recorded)
-                break
-            same_grads = earlier.grads == recorded.grads
-            if found.by == "a constant" or (found.by == "a call" and same_grads):
-                raise RecordingError(f"{self.__name__}: {found.text}")
-        else:
-            self.recordings = [*self.recordings[1 - MOST_PROGRAMS :], recorded]
-            return
-        program = next((p for p in self.programs if p.recording is earlier), None)
-        if program is not None:
-            program.write_code()
-        else:
-            self.recordings.remove(earlier)
-            self.programs.insert(0, Runnable(earlier, self.owned))
-            if len(self.programs) == MOST_PROGRAMS:
-                warnings.warn(
-                    f"{self.__name__} has {MOST_PROGRAMS} programs now, one for each combination "
-                    "of shapes, types and settings; give it batches of one shape, or leave it "
-                    "uncompiled",
-                    stacklevel=4,
-                )
+            if earlier.same_call(recorded):
+                found = difference(earlier.program, recorded.program)
+                if found is None:
+                    return earlier
+                same_grads = earlier.grads == recorded.grads
+                if found.by == "a constant" or (found.by == "a call" and same_grads):
+                    raise RecordingError(f"{self.__name__}: {found.text}")
+        return None
+
+    def make_program(self, recorded: Recording) -> None:
+        """Make a program of a recording that has been confirmed, unless there is one."""
+        for program in self.programs:
+            if program.recording is recorded:
+                program.write_code()
+                return
+        self.recordings.remove(recorded)
+        self.programs.insert(0, Runnable(recorded, self.owned))
+        if len(self.programs) == MOST_PROGRAMS:
+            warnings.warn(
+                f"{self.__name__} has {MOST_PROGRAMS} programs now, one for each combination "
+                "of shapes, types and settings; give it batches of one shape, or leave it "
+                "uncompiled",
+                stacklevel=4,
+            )

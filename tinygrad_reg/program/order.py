@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .passes import Program, guards_first, is_elementwise
-from .recorder import Call, Value, is_array
+from .recorder import Call, Draw, Value, guard, is_array
 
 Group = list[Call]  # the calls of an update
 
@@ -72,7 +72,7 @@ class Order:
         self.slices: dict[Value, tuple[Value, int]] = {}
         self.is_plain = is_plain
 
-        program = guards_first(program)
+        program = numbers_first(guards_first(program))
         late = self.late(program)
         rest = [call for call in program.calls if call.result not in late]
         groups = in_components([call for call in program.calls if call.result in late])
@@ -208,6 +208,19 @@ class Order:
                 old = whole[self.state[self.targets[call.result]]]
                 self.finals[self.wholes[old]] = whole[call.result]
         return result
+
+
+def numbers_first(program: Program) -> Program:
+    """Compute first what comes from numbers alone, as an optimizer's rate in this step."""
+    known = {x for x in program.inputs.values() if not is_array(x)}
+    first = []
+    for call in program.calls:
+        ordered = call.function is guard or isinstance(call.function, Draw)
+        if not ordered and not is_array(call.result) and known.issuperset(call.inputs):
+            known.add(call.result)
+            first.append(call)
+    rest = [call for call in program.calls if call.result not in known]
+    return Program(first + rest, program.inputs, program.outputs)
 
 
 def is_small(group: Group) -> bool:

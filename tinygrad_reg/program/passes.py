@@ -6,12 +6,13 @@ import operator
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..nested import tree_leaves, tree_map
-from .recorder import Call, Draw, Method, Value, guard, shape_of
+from .recorder import Call, Draw, Method, Value, guard, is_array, shape_of
 
 
 @dataclass
@@ -256,6 +257,40 @@ def guards_first(program: Program) -> Program:
     early = [call for call in program.calls if call in first]
     late = [call for call in program.calls if call not in first]
     return Program(early + late, program.inputs, program.outputs)
+
+
+def sooner(program: Program) -> Program:
+    """Compute a small result as soon as that lets go of large arrays, and not where it is used.
+
+    So relu's mask, a byte per unit, is there before the units are forgotten.
+    """
+    position = {call.result: i for i, call in enumerate(program.calls)}
+    users = program.users()
+    outputs = program.results
+    moved: dict[int, list[Call]] = {}
+    for i, call in enumerate(program.calls):
+        if not is_elementwise(call) or not is_array(call.result):
+            continue
+        arrays = [x for x in call.inputs if is_array(x)]
+        ends = [x for x in arrays if x in position and x not in outputs and users[x][-1] is call]
+        if sum(map(nbytes, ends)) > nbytes(call.result):
+            last = [position[x] for x in call.inputs if x in position]
+            last += [position[user.result] for x in ends for user in users[x][:-1]]
+            if max(last) < i - 1:
+                moved.setdefault(max(last), []).append(call)
+                position[call.result] = max(last)
+    away = {call for calls in moved.values() for call in calls}
+    calls = [
+        one
+        for i, call in enumerate(program.calls)
+        for one in ([] if call in away else [call]) + moved.get(i, [])
+    ]
+    return Program(calls, program.inputs, program.outputs)
+
+
+def nbytes(x: Value) -> int:
+    """The size of an array."""
+    return int(prod(x.shape) * x.dtype.itemsize)
 
 
 def repeats(program: Program) -> Program:

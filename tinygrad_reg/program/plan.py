@@ -83,6 +83,7 @@ class Plan:
         self.bound = {*state.values(), *self.order.wholes}  # what is there before the run
         self.arena = Arena()
         self.buffers: dict[tuple[Any, ...], str] = {}
+        self.locals: dict[Value, list[str]] = {}  # names in `run` of arrays without a buffer
         self.cells: dict[tuple[Value, Any], str] = {}
         self.lines: list[str] = []
         self.tail: list[str] = []
@@ -102,9 +103,8 @@ class Plan:
 
     def allocate(self) -> int:
         """Make the buffers; give the number of bytes that everything takes."""
-        wanted = {name: (start, *kind) for (start, *kind), name in self.buffers.items()}
         self.known = self.names.known
-        arrays, nbytes = self.arena.arrays(wanted)
+        arrays, nbytes = self.arena.made(self.buffers)
         self.known.update(arrays)
         owners = {id(x): x for x in self.known.values() if isinstance(x, np.ndarray)}
         return nbytes + sum(x.nbytes for x in owners.values() if x.base is None)
@@ -168,21 +168,21 @@ class Plan:
                 if same and self.has_ended(x):
                     self.arena.hand_on(x, value)
                     return self.buffer(value)
-        self.arena.place(value)
+        self.arena.place(value, self.time)
         return self.buffer(value)
 
     def slice(self, value: Value) -> str:
         """The place of a result beside others, with which it is used later."""
         whole, start = self.order.slices[value]
         if whole not in self.arena.places:
-            self.arena.place(whole)
+            self.arena.place(whole, self.time)
             self.buffer(whole)
         self.arena.put_inside(value, whole, start)
         return self.buffer(value)
 
     def buffer(self, value: Value) -> str:
         """The name of the array at the place of a value."""
-        key = self.arena.places[value], value.shape, value.dtype, value.strides
+        key = self.arena.array(value)
         if key not in self.buffers:
             self.buffers[key] = self.names.new("b")
         return self.bind(value, self.buffers[key])
@@ -197,9 +197,11 @@ class Plan:
         """Give back the buffers that were used for the last time."""
         for x in {self.base.get(x, x) for x in call.inputs}:
             if self.has_ended(x):
-                self.arena.free(x)
+                self.arena.free(x, self.time)
+                if x in self.locals and is_array(x) and not self.in_tail:
+                    self.lines.append(f"del {', '.join(self.locals.pop(x))}")
         if call.result not in self.ends:
-            self.arena.free(call.result)
+            self.arena.free(call.result, self.time)
 
     # --- Code ------------------------------------------------------------------------------------
 
@@ -217,8 +219,9 @@ class Plan:
             out = self.destination(call)
             self.write_statements(form(call, out, self.names), call)
         else:
-            self.names.texts[value] = self.names.new("t")
-            self.lines.append(f"{self.names.texts[value]} = {self.expression(call)}")
+            name = self.names.texts[value] = self.names.new("t")
+            self.lines.append(f"{name} = {self.expression(call)}")
+            self.locals.setdefault(self.base.get(value, value), []).append(name)
         if call.errors and len(self.lines) > before:
             inside = [f"    {line}" for line in self.lines[before:]]
             self.lines[before:] = [f"with np.errstate(**{call.errors!r}):", *inside]
@@ -360,7 +363,7 @@ class Plan:
         """A result, in memory that is not used again."""
         if isinstance(out, np.ndarray):
             return f"{self.names.text(out)}.copy()"
-        if isinstance(out, Value) and is_array(out):
+        if isinstance(out, Value) and out.type is np.ndarray:
             base = self.base.get(out, out)
             if base.call is None or base in self.bound:
                 return f"np.array({self.names.text(out)})"

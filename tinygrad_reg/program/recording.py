@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import random
 from ..blocks import observing
-from ..errors import full_name, shown
+from ..errors import shown
 from ..graph import Node, new_node
 from ..nested import tree_map, tree_paths
 from ..optim import Stateful
@@ -19,16 +19,13 @@ from ..scope import here
 from ..tensor import Tensor, constant, tensor
 from .passes import Program
 from .recorder import (
-    Call,
     Parts,
     Recorded,
     RecordedArray,
     RecordedNumber,
     Tape,
     Value,
-    guard,
     recording,
-    same_bits,
 )
 from .state import GradPlace, Place, State
 
@@ -84,22 +81,27 @@ class Recording:
     program
         What was written down.
     sources
-        Where each input comes from: the path to an argument, a place, or a generator (None: the
-        package's own).
+        Where each part of the state comes from: a place, or a generator (None: the package's own).
     result
         The result, with a `Leaf` in the place of each array and number.
     problem
         Why no program can be made of it; "" if one can.
+    grads
+        For each tensor of the state whether it had a gradient, by the name of that.
     """
 
     def __init__(self, state: State, args: Any, kwargs: Any) -> None:
         self.tape = Tape()
         self.state = state
-        self.arguments = (args, kwargs)
+        self.arguments: Any = (args, kwargs)
         self.leaves = tree_paths(self.arguments)
         self.records = here().records
         self.places = [*state.places()]
         self.before = [place.get() for place in self.places]
+        pairs = [*zip(self.places, self.before)]
+        self.kinds: list[Any] = [(path, kind_of(x)) for path, x in self.leaves.items()]
+        self.kinds += [(p.name, kind_of(x)) for p, x in pairs if not isinstance(p, GradPlace)]
+        self.grads = {p.name: x is not None for p, x in pairs if isinstance(p, GradPlace)}
         self.settings = [*state.settings()]
         self.sources: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
@@ -176,17 +178,14 @@ class Recording:
             if x.node.function is not None or not is_number_array(x._array):
                 self.tape.problem = "it was called with a tensor that has a graph"
                 return x
-            self.sources[name] = x
             array = self.tape.argument(name, x._array)
             inside = Tensor.__new__(type(x))
             inside._array, inside.node = array, new_node(array, here(), x.name)
             inside.node.requires_grad = x.requires_grad
             return inside
         if is_number_array(x):
-            self.sources[name] = x
             return self.tape.argument(name, x)
         if type(x) in NUMBERS:
-            self.sources[name] = x
             return self.tape.number(name, x)
         if hasattr(x, "__array_function__") or hasattr(x, "__array__"):
             self.tape.problem = f"it was called with {shown(x)}, which is not an array of NumPy"
@@ -254,11 +253,11 @@ class Recording:
 
     # --- To compare ------------------------------------------------------------------------------
 
-    @property
-    def grads(self) -> tuple[bool, ...]:
-        """For each tensor of the state whether it had a gradient."""
-        pairs = zip(self.places, self.before)
-        return tuple(x is not None for place, x in pairs if isinstance(place, GradPlace))
+    def forget(self) -> None:
+        """Let go of the arrays that arguments and state were in this call."""
+        self.arguments = None
+        self.leaves = {path: outline(x) for path, x in self.leaves.items()}
+        self.before = [None] * len(self.before)
 
     def loosen(self, other: Recording) -> None:
         """Note that another call did the same, which may have found other gradients."""
@@ -271,14 +270,23 @@ class Recording:
     @property
     def signature(self) -> Any:
         """What is the same in all calls for which the same program serves, gradients apart."""
-        arguments = [(path, kind_of(x)) for path, x in self.leaves.items()]
-        places = [
-            (place.name, kind_of(x))
-            for place, x in zip(self.places, self.before)
-            if not isinstance(place, GradPlace)
-        ]
         settings = [(id(owner), name, id(x)) for owner, name, x in self.settings]
-        return self.records, arguments, places, settings
+        return self.records, self.kinds, settings
+
+
+class Outline(NamedTuple):
+    """What is known of an array, or a tensor, without its numbers."""
+
+    array: Value
+    tensor: type | None = None
+    requires_grad: bool = False
+
+
+def outline(x: Any) -> Any:
+    """An argument without its numbers; what is neither array nor tensor is as it is."""
+    if isinstance(x, Tensor):
+        return Outline(Value(x._array), type(x), x.requires_grad)
+    return Outline(Value(x)) if is_number_array(x) else x
 
 
 def kind_of(x: Any) -> Any:
@@ -312,95 +320,3 @@ def replace_recorded(tape: Tape) -> None:
             for key, x in holder.items():
                 if id(x) in alive:
                     holder[key] = alive[id(x)].real
-
-
-# --- Comparison ----------------------------------------------------------------------------------
-
-
-class Difference(NamedTuple):
-    """How two recordings differ.
-
-    Attributes
-    ----------
-    text
-        In words.
-    by
-        "a decision" on a value, which is a guard; "a constant", which is an error; or "a call",
-        which is an error, too, unless the two calls found other gradients to add to.
-    """
-
-    text: str
-    by: str = "a call"
-
-
-def difference(first: Program, second: Program) -> Difference | None:
-    """How two recordings of the same function differ; None if they do the same.
-
-    Only arguments and state may differ, and what is computed from them.
-    """
-    same: dict[Any, Any] = {}
-    for name, value in second.inputs.items():
-        same[value] = first.inputs.get(name, value)
-    for a, b in zip(first.calls, second.calls):
-        if a.function != b.function or len(a.args) != len(b.args) or [*a.options] != [*b.options]:
-            return Difference(
-                f"two calls did not do the same: {described(a)} in the one, {described(b)} in the "
-                "other; make what decides it an argument or a part of the state"
-            )
-        found = different_part((a.args, a.options), (b.args, b.options), same)
-        if found is not None and a.function is guard:
-            return Difference("", "a decision")
-        if found is not None:
-            x, y = found
-            return Difference(
-                f"{shown(x)} that {described(a)} uses was another one in the second call, "
-                f"{shown(y)}, and it is neither an argument nor a part of the state; pass its "
-                "module, optimizer or generator to compile, make it an argument, or draw it by "
-                "tinygrad_reg.random.generator(rng)",
-                "a constant",
-            )
-        same[b.result] = a.result
-    if len(first.calls) != len(second.calls):
-        longer = max(first.calls, second.calls, key=len)
-        call = longer[min(len(first.calls), len(second.calls))]
-        return Difference(
-            f"only one of two calls went on with {described(call)}; make what decides it an "
-            "argument or a part of the state"
-        )
-    for name in {**first.outputs, **second.outputs}:
-        x, y = first.outputs.get(name), second.outputs.get(name)
-        if different_part(x, y, same) is not None:
-            return Difference(
-                f"a result, or a new value of the state, was {shown(x)} in one call and {shown(y)} "
-                "in another; compute it from arguments and state"
-            )
-    return None
-
-
-def different_part(x: Any, y: Any, same: dict[Any, Any]) -> tuple[Any, Any] | None:
-    """The first parts in which two trees of values and constants differ."""
-    pairs_x, pairs_y = tree_paths(x), tree_paths(y)
-    if [*pairs_x] != [*pairs_y]:
-        return x, y
-    for a, b in zip(pairs_x.values(), pairs_y.values()):
-        if isinstance(a, Value) or isinstance(b, Value):
-            if same.get(b) is not a:
-                return a, b
-        elif not is_same_constant(a, b):
-            return a, b
-    return None
-
-
-def is_same_constant(a: Any, b: Any) -> bool:
-    """Tell whether two constants are the same, bit for bit."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, (np.ndarray, np.generic)):
-        return same_bits(np.asarray(a), np.asarray(b))
-    return repr(a) == repr(b) if isinstance(a, (float, slice)) else bool(a == b)
-
-
-def described(call: Call) -> str:
-    """A call in words: what and where."""
-    place = f" in {call.scope}" if call.scope else ""
-    return f"{full_name(call.function)}{place}{f' ({call.where})' if call.where else ''}"

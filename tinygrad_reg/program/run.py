@@ -16,10 +16,10 @@ from ..graph import next_number
 from ..nested import tree_map
 from ..scope import here
 from ..tensor import Tensor
-from .passes import Program, simplified
+from .passes import Program, simplified, sooner
 from .plan import FAILED, Plan
 from .recorder import is_array
-from .recording import NUMBERS, Leaf, Recording
+from .recording import NUMBERS, Leaf, Outline, Recording
 from .state import GradPlace, ItemPlace, Place, TensorPlace
 
 OTHER = object()  # what a program gives that was made for other arguments, or another state
@@ -40,7 +40,7 @@ class Runnable:
     def __init__(self, recording: Recording, owned: dict[tuple[str, ...], Block]) -> None:
         self.recording = recording
         self.owned = owned
-        self.program = simplified(recording.program)
+        self.program = sooner(simplified(recording.program))
         used = {x for call in self.program.calls for x in call.inputs}
         used |= self.program.results
         self.inputs = {name: x for name, x in self.program.inputs.items() if x in used}
@@ -97,7 +97,7 @@ class Runnable:
             self.check_argument(name, x)
         self.check_settings()
         for name in self.inputs:
-            source = self.recording.sources[name]
+            source = self.recording.sources.get(name)
             if name in self.fixed:
                 self.check_place(name, self.place(name))
             elif isinstance(source, Place):
@@ -119,24 +119,26 @@ class Runnable:
 
     def check_argument(self, name: str, x: Any) -> None:
         """An argument is of the kind that it was."""
-        if isinstance(x, Tensor):
-            self.names[f"type_{name}"] = type(x)
-            self.check(
-                f"type({name}) is not type_{name} or {name}.node.function is not None"
-                f" or {name}.node.requires_grad is not {x.requires_grad}"
-            )
-            self.enter_lines.append(f"{name} = {name}._array")
-            x = x._array
-        self.names[f"type_{name}"] = type(x)
         wrong = f"type({name}) is not type_{name}"
-        if type(x) in NUMBERS:
-            self.check(wrong)
-        elif isinstance(x, (np.ndarray, np.generic)):
-            self.names[f"dtype_{name}"] = x.dtype
+        if isinstance(x, Outline):
+            array = x.array
+            if x.tensor:
+                self.names[f"tensor_{name}"] = x.tensor
+                self.check(
+                    f"type({name}) is not tensor_{name} or {name}.node.function is not None"
+                    f" or {name}.node.requires_grad is not {x.requires_grad}"
+                )
+                self.enter_lines.append(f"{name} = {name}._array")
+            self.names[f"type_{name}"] = array.type
+            self.names[f"dtype_{name}"] = array.dtype
             self.check(
-                f"{wrong} or {name}.shape != {x.shape} or {name}.strides != {x.strides}"
+                f"{wrong} or {name}.shape != {array.shape} or {name}.strides != {array.strides}"
                 f" or {name}.dtype != dtype_{name}"
             )
+            return
+        self.names[f"type_{name}"] = type(x)
+        if type(x) in NUMBERS:
+            self.check(wrong)
         else:
             self.names[f"old_{name}"] = x
             equal = "True" if x.__hash__ is None else f"{name} != old_{name}"
@@ -156,7 +158,7 @@ class Runnable:
             for i, place in enumerate(recording.places):
                 if isinstance(place, GradPlace):
                     self.names[f"node_w{i}"] = place.tensor.node
-                    given = "is None" if recording.before[i] is not None else "is not None"
+                    given = "is None" if recording.grads[place.name] else "is not None"
                     wrong.append(f"node_w{i}.grad {given}")
         self.check(" or ".join(wrong))
 
