@@ -1,8 +1,8 @@
 """One block of memory for all results: those not needed at the same time share a place.
 
-While the code is written, an arena notes from when to when each result is needed.  Then it lays them
-out: the largest first, each as far to the front as it can go ("greedy by size", Pisarchyk & Lee
-2020).
+While the code is written, an arena notes from when to when each result is needed.  Then it lays
+them out: the largest first, each as far to the front as it can go ("greedy by size", Pisarchyk &
+Lee 2020).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ..nested import tree_map
 from ..scope import here
 from ..tensor import Tensor
 from .passes import Program, simplified, sooner
+from .pieces import in_pieces
 from .plan import FAILED, Plan
 from .recorder import is_array
 from .recording import NUMBERS, Leaf, Outline, Recording
@@ -40,7 +41,7 @@ class Runnable:
     def __init__(self, recording: Recording, owned: dict[tuple[str, ...], Block]) -> None:
         self.recording = recording
         self.owned = owned
-        self.program = sooner(simplified(recording.program))
+        self.program = sooner(in_pieces(simplified(recording.program)))
         used = {x for call in self.program.calls for x in call.inputs}
         used |= self.program.results
         self.inputs = {name: x for name, x in self.program.inputs.items() if x in used}
