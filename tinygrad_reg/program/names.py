@@ -57,6 +57,8 @@ class Names:
 
     def operand(self, x: Any, dtype: Any) -> str:
         """The same; but for numbers arrays of shape (), which NumPy takes faster."""
+        if isinstance(x, np.generic):
+            return self.constant(np.asarray(x), ("number", repr(x), x.dtype))
         if type(x) not in (int, float) or dtype is None:
             return self.text(x)
         with np.errstate(all="ignore"):
