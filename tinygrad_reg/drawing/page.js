@@ -575,8 +575,9 @@ function described(key) {
   if (boxes.has(key)) return [`box ${called(key)}`, ...place].join(", ");
   const node = nodes.get(key), { shape, value, gradient, flags } = now(node);
   const what = node.operation ? fitted(callOf(node), 120) : node.kind;
-  return [called(key), what, `shape ${shape}`, `value ${brief(value)}`,
-    `gradient ${gradient ? brief(gradient) : "none"}`, ...flags, ...place].join(", ");
+  const numbers = !data.figures ? [] : [`value ${brief(value)}`,
+    `gradient ${gradient ? brief(gradient) : "none"}`];
+  return [called(key), what, `shape ${shape}`, ...numbers, ...flags, ...place].join(", ");
 }
 
 // --- The panel -----------------------------------------------------------------------------------
@@ -601,10 +602,12 @@ function nodeDetails(key) {
     !turn ? null : html("p", { class: "quiet" }, html("button", { type: "button", class: "link",
       onclick: () => backward.go(turn) }, `step ${turn} of ${data.sweep.length}`)),
     ...flags.map((flag) => html("p", { class: "flag" }, flag)),
-    html("section", turn && turn === state.step ? { class: "now" } : {},
-      html("h3", {}, "Gradient ḡ"), ...gradientDetails(node, gradient),
-      ...(turn ? passedOn(node) : [])),
-    html("h3", {}, "Value"), figures(value),
+    ...(data.figures ? [
+      html("section", turn && turn === state.step ? { class: "now" } : {},
+        html("h3", {}, "Gradient ḡ"), ...gradientDetails(node, gradient),
+        ...(turn ? passedOn(node) : [])),
+      html("h3", {}, "Value"), figures(value),
+    ] : []),
   ].filter(Boolean);
 }
 

@@ -80,7 +80,8 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
         files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
         for kind in ("css", "js", "html")
     )
-    look = replace(look, figures=look.figures and len(frames) == 1)
+    known = look.figures
+    look = replace(look, figures=known and len(frames) == 1)
     if opening is not None and not is_feasible(opening, look):
         opening = None
     depths = list(levels(graph, look))
@@ -100,7 +101,7 @@ def write(look: Look, frames: Sequence[Frame], opening: View | None = None) -> s
     else:
         seen = list(by_closed).index(frozenset(opening.closed))
     name = ", ".join(node.name for node in graph.nodes if node.result and node.name) or "graph"
-    data = payload(graph, look, frames, opening) | {"depths": len(depths)}
+    data = payload(graph, look, frames, opening, known) | {"depths": len(depths)}
     return filled(
         page,
         title=name,
@@ -146,13 +147,14 @@ def fingerprint(text: str) -> str:
 
 
 def payload(
-    graph: Graph, look: Look, frames: Sequence[Frame], opening: View | None
+    graph: Graph, look: Look, frames: Sequence[Frame], opening: View | None, known: bool
 ) -> dict[str, Any]:
     """What page.js reads: the graph, and what changes from frame to frame."""
     names = references(graph)
     return {
         "closed": opening and [box.number for box in graph.boxes if box in opening.closed],
-        "hint": hint(graph),
+        "hint": hint(graph) if known else "",
+        "figures": known,  # whether there are numbers to be shown
         "nodes": [lasting(node, names) for node in graph.nodes],
         "boxes": [
             {"id": box.number, "label": title(box), "box": box.parent and box.parent.number}
@@ -163,7 +165,7 @@ def payload(
             {
                 "label": label + reached(moment) * (len(frames) > 1),
                 "nodes": {
-                    node.number: state(node, look.health) | changed(node, first, names)
+                    node.number: state(node, look, known) | changed(node, first, names)
                     for node, first in zip(moment.nodes, graph.nodes)
                 },
                 "parts": {
@@ -230,12 +232,12 @@ def call_text(node: Node, names: dict[Node, str]) -> str:
     return f"{node.operation}({', '.join(given)})"
 
 
-def state(node: Node, coloured: bool) -> dict[str, Any]:
+def state(node: Node, look: Look, known: bool) -> dict[str, Any]:
     """What changes from frame to frame."""
-    looks = dict(zip(("fill", "ink"), colours(node.gradient, node.value))) if coloured else {}
+    looks = dict(zip(("fill", "ink"), colours(node.gradient, node.value))) if look.health else {}
     return looks | {
         "shape": str(node.shape),
-        "value": packed(node.value),
+        "value": packed(node.value) if known else None,
         "gradient": packed(node.gradient),
         "flags": node.flags,
     }

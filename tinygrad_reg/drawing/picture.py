@@ -16,6 +16,8 @@ from ..files import write as write_file
 from ..graph import Node as GraphNode
 from ..graph import sweep
 from ..module import Module
+from ..program import Compiled
+from ..program.run import Runnable
 from ..scope import entered, here
 from ..settings import check_callable, check_choice, check_int
 from ..tensor import Recorder, Tensor
@@ -24,6 +26,7 @@ from .graph import Graph
 from .numbers import numbers
 from .page import write as write_page
 from .play import Play, play
+from .program import read_program
 from .read import behind, read
 from .render import NoRendererError, render
 from .text import tell
@@ -38,7 +41,7 @@ class TooLargeError(ValueError):
 
 @np.errstate(all="ignore")  # what overflows or is NaN is to be seen
 def draw(
-    tensor: Tensor,
+    tensor: Tensor | Compiled[..., Any] | Runnable,
     depth: Depth = "auto",
     *,
     collapse: Collapse | None = None,
@@ -52,7 +55,8 @@ def draw(
     Parameters
     ----------
     tensor
-        The result.
+        The result.  Or a compiled function, or one of its `programs`: then all that it does, the
+        forward pass, the backward pass and the optimizer's step, without numbers.
     depth
         How many levels of boxes are open: 0 closes the outermost, None opens all, and "auto" opens
         as many as leave the picture readable (300 nodes).
@@ -112,10 +116,19 @@ def draw(
     #2 = multiply(x, x)  ()     9.0    –
     #3 = add(#2, 1)      ()     10.0   –
     """
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
     gradients = check_bool("draw: gradients", gradients)
     formulas = check_bool("draw: formulas", formulas)
+    if isinstance(tensor, (Compiled, Runnable)):
+        if gradients or formulas or model is not None:
+            raise ValueError(
+                "draw: the program of a compiled function has its backward pass in it, and names "
+                "of its own: gradients, formulas and model are for graphs of tensors"
+            )
+        program = tensor.latest if isinstance(tensor, Compiled) else tensor
+        look = Look(figures=False)
+        return Drawing(read_program(program), look, *checked("draw", depth, collapse, fold))
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"draw: only tensors have graphs, not {type(tensor).__name__}")
     if gradients:
         refuse_without_gradient("draw", tensor)
     names = dotted_names("draw", model)
@@ -395,7 +408,7 @@ class Drawing:
 
     def __str__(self) -> str:
         """The picture as indented text, for a terminal."""
-        return tell(self.view)
+        return tell(self.view, self.look.figures)
 
     def __repr__(self) -> str:
         operations = sum(node.kind == "operation" for node in self.graph.nodes)

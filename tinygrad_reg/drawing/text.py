@@ -12,12 +12,14 @@ from .words import FIRST_ONE, arguments, printable, references, result_of, short
 LONGEST = 60  # characters of a name or a call
 
 
-def tell(view: View) -> str:
+def tell(view: View, figures: bool = True) -> str:
     """Boxes as branches, operations in the order of the program, one in a line.
 
-    Results are called by their names or numbers: "#7 = add(#6, bias)".
+    Results are called by their names or numbers: "#7 = add(#6, bias)".  Without `figures`, no
+    numbers of values and gradients.
     """
-    lines = [tuple(map(printable, line)) for line in branches(view, references(view.graph))]
+    cells = branches(view, references(view.graph))
+    lines = [tuple(map(printable, line if figures else line[:2])) for line in cells]
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(lines[0]))]
     rows = ("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines)
     notes = [view.note, FIRST_ONE * any(box.times > 1 for box in view.graph.boxes)]

@@ -97,5 +97,5 @@ def is_same_constant(a: Any, b: Any) -> bool:
 
 def described(call: Call) -> str:
     """A call in words: what and where."""
-    place = f" in {call.scope}" if call.scope else ""
+    place = f" in {call.scope}" if call.scope.path else ""
     return f"{full_name(call.function)}{place}{f' ({call.where})' if call.where else ''}"

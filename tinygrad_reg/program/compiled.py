@@ -129,14 +129,19 @@ class Compiled(Generic[P, R]):
         return cast(R, result)
 
     @property
-    def source(self) -> str:
-        """The program of the last signature, for people to read."""
+    def latest(self) -> Runnable:
+        """The program of the last signature."""
         if not self.programs:
             raise RuntimeError(
                 f"{self.__name__} has no program yet: "
                 + (self.eager or "it is written down in the first two calls")
             )
-        return Writer(self.programs[0].recording, self.function).source
+        return self.programs[0]
+
+    @property
+    def source(self) -> str:
+        """The program of the last signature, for people to read."""
+        return self.latest.source
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program of the last signature to a file, as a module that needs NumPy alone.
@@ -145,8 +150,7 @@ class Compiled(Generic[P, R]):
         are; the state comes in by keyword, and its new values go out in a dictionary behind the
         result.  Arrays that do not change are in the file.
         """
-        _ = self.source  # an error if there is no program yet
-        text = Writer(self.programs[0].recording, self.function, in_full=True).source
+        text = Writer(self.latest.recording, self.function, in_full=True).source
         head = f'"""{self.__name__} as a NumPy program, written by tinygrad_reg."""'
         imports = "import base64\n\nimport numpy as np"
         write(path, f"{head}\n\n{imports}\n\n\n{text}\n".encode(), "program")
@@ -199,7 +203,7 @@ class Compiled(Generic[P, R]):
                 program.write_code()
                 return
         self.recordings.remove(recorded)
-        self.programs.insert(0, Runnable(recorded, self.owned))
+        self.programs.insert(0, Runnable(recorded, self.function, self.owned))
         if len(self.programs) == MOST_PROGRAMS:
             warnings.warn(
                 f"{self.__name__} has {MOST_PROGRAMS} programs now, one for each combination "

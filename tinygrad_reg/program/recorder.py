@@ -39,7 +39,8 @@ from ..nested import tree_leaves, tree_map
 from ..optim import Optimizer
 from ..primitives import Number
 from ..random import StandIn
-from ..scope import Observer, here
+from ..scope import Observer, Scope, here, program
+from ..tensor import Tensor
 
 Function = Callable[..., Any]
 
@@ -97,7 +98,7 @@ class Call:
     is_view
         Whether the result shares the memory of an argument.
     scope
-        Where it was made, "Sequential/Linear/linear".
+        Where it was made; of a derivative, where that of which it is one was.
     part
         "" in the forward pass, "backward of exp" in a derivative, "SGD" in an optimizer.
     where
@@ -115,7 +116,8 @@ class Call:
         self.args: tuple[Any, ...] = args
         self.options: dict[str, Any] = options
         self.is_view = False
-        self.scope = self.part = self.where = ""
+        self.scope = program
+        self.part = self.where = ""
         self.errors: dict[str, str] = {}
         self.result: Value
 
@@ -238,7 +240,8 @@ class Tape:
         self.inputs: dict[str, Value] = {}
         self.problem = ""  # why no program can be made of it
         self.closed = False  # from then on recorded arrays compute, and record nothing
-        self.part = ""
+        self.part = ""  # what is differentiated, and in which scope that was computed
+        self.scope: Scope | None = None
         self.generators: dict[int, RecordedGenerator] = {}
         self.constants: dict[int, tuple[Any, Any]] = {}
         self.handles: list[ref[RecordedArray]] = []
@@ -297,13 +300,15 @@ class Tape:
 
     def note(self, call: Call) -> None:
         """Write a call down, with all that is known of where it was made."""
-        call.scope = str(here())
+        call.scope = self.scope or here()
         if len(here().observers) > 1:  # `Parts` is one
             self.problem = "an observer watches it, as detect_anomaly and save_memory do"
         call.part, call.where = self.part, ""
         for frame in frames():
             if frame.f_code is Optimizer.step.__code__:
                 call.part = type(frame.f_locals["self"]).__name__
+            elif frame.f_code is Tensor.backward.__code__ and not call.part:
+                call.part = "backward"
             elif not frame.f_code.co_filename.startswith(LIBRARIES):
                 call.where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
                 break
@@ -416,11 +421,12 @@ class Parts(Observer):
         if node.function is not None:
             names = [scope.name for scope in node.scope.path]
             self.tape.part = f"backward of {names[-1] if names else name_of(node.function)}"
+            self.tape.scope = node.scope
         elif isinstance(g, RecordedArray):
             self.gradients[node] = g.value
 
     def passed(self, node: Any) -> None:
-        self.tape.part = ""
+        self.tape.part, self.tape.scope = "", None
 
 
 # --- Recorded arrays, numbers and generators -----------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..errors import name_of
 from ..graph import next_number
 from ..nested import tree_map
 from ..scope import here
@@ -21,6 +22,7 @@ from .pieces import in_pieces
 from .plan import FAILED, Plan
 from .recorder import is_array
 from .recording import NUMBERS, Leaf, Outline, Recording
+from .source import Writer
 from .state import GradPlace, ItemPlace, Place, TensorPlace
 
 OTHER = object()  # what a program gives that was made for other arguments, or another state
@@ -36,10 +38,18 @@ class Runnable:
         The number of calls.
     memory
         Bytes of buffers and constants.
+    source
+        The program as a person would write it.
     """
 
-    def __init__(self, recording: Recording, owned: dict[tuple[str, ...], Block]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        function: Callable[..., Any],
+        owned: dict[tuple[str, ...], Block],
+    ) -> None:
         self.recording = recording
+        self.function = function
         self.owned = owned
         self.program = sooner(in_pieces(simplified(recording.program)))
         used = {x for call in self.program.calls for x in call.inputs}
@@ -82,6 +92,14 @@ class Runnable:
         self.write_code()
         self.tail: list[Any] = []
         self.bind()
+
+    def __repr__(self) -> str:
+        name, size = name_of(self.function), self.memory / 2**20
+        return f"<program of {name}: {self.operations} operations, {size:.1f} MiB>"
+
+    @property
+    def source(self) -> str:
+        return Writer(self.recording, self.function).source
 
     # --- Code ------------------------------------------------------------------------------------
 

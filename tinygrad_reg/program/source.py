@@ -287,7 +287,7 @@ class Writer:
         if isinstance(x, np.ndarray):
             return self.constant(x)
         if isinstance(x, np.generic):
-            x = x.item()
+            x = x.item() if x.dtype.kind != "f" else float(str(x))  # 0.1 also if it is a float32
         if type(x) in (int, float):
             return Text(number_text(x), SIGN if x < 0 else ATOM)
         if isinstance(x, (type, np.dtype)):
@@ -538,7 +538,8 @@ def heading_of(call: Call) -> str:
     """The part of the network, of the sweep, or the optimizer."""
     if call.part:
         return call.part
-    names = [name for name in call.scope.split("/") if name and name != "Sequential"]
+    path = [str(scope.name) for scope in call.scope.path]
+    names = [name for name in path if name != "Sequential"]
     modules = [name for name in names if name[0].isupper()]
     return modules[-1] if modules else " / ".join(names)
 
