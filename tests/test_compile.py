@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 import signal
 import warnings
 from collections import namedtuple
@@ -16,7 +17,7 @@ import tinygrad_reg as tg
 from tinygrad_reg import Tensor, nn, optim
 from tinygrad_reg import functional as F
 from tinygrad_reg.nested import tree_paths
-from tinygrad_reg.program import order, strips
+from tinygrad_reg.program import order, pieces, strips
 from tinygrad_reg.program.recorder import Call, same_bits
 from tinygrad_reg.program.source import Writer
 
@@ -104,6 +105,42 @@ def test_random_programs_give_what_the_engine_gives(seed, dtype):
         for a, b in zip(found, expected, strict=True):
             assert same(a._array, b._array), call
     assert len(step.programs) == 1, step.eager
+
+
+# --- Parts of a gradient -------------------------------------------------------------------------
+
+PARTS = {  # parts of x that are used, and how many times something is added in place
+    "windows": ([np.s_[i : i + 4, j : j + 4] for i in range(3) for j in range(3)], 13),
+    "rows": ([np.s_[i] for i in range(6)], 6),
+    "all meet in the middle": ([np.s_[:4], np.s_[2:], np.s_[1:5]], 5),
+    "every second": ([np.s_[::2], np.s_[1::2]], 2),
+    "every second twice": ([np.s_[::2], np.s_[::2]], 0),  # hard to say where they do not meet
+    "everything": ([np.s_[:], np.s_[...], np.s_[:]], 3),
+    "row and column": ([np.s_[0], np.s_[-1], np.s_[:, 1], np.s_[..., 2:4]], 4),
+    "the same twice": ([np.s_[:3], np.s_[:3]], 3),
+    "one": ([np.s_[2]], 0),
+    "by an array": ([np.array([0, 2]), np.s_[1:], np.s_[:2]], 4),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_gradient_are_added_in_place(name):
+    parts, added = PARTS[name]
+
+    def f(x, weights):
+        t = Tensor(x, requires_grad=True)
+        sum((t[i] * w).sum() for i, w in zip(parts, weights)).backward()
+        return t.grad
+
+    rng = np.random.default_rng(0)
+    compiled = tg.compile(f)
+    for _ in range(4):
+        x = rng.normal(size=(6, 6))
+        weights = [rng.normal(size=x[i].shape) for i in parts]
+        weights = [np.where(rng.random(w.shape) < 0.7, -0.0, w) for w in weights]  # zeros' signs
+        assert same(f(x, weights)._array, compiled(x, weights)._array)
+    calls = compiled.programs[0].program.calls
+    assert sum(call.function == pieces.ADD_PART for call in calls) == added
 
 
 # --- Trainings -----------------------------------------------------------------------------------
@@ -806,3 +843,35 @@ def test_the_source_of_a_training_leaves_the_same_state():
             np.testing.assert_allclose(
                 new[writer.names[key]], place.get(), rtol=1e-3, atol=1e-5, err_msg=place.name
             )
+
+
+# --- Pictures ------------------------------------------------------------------------------------
+
+
+def test_a_picture_of_a_program_shows_both_passes_and_the_optimizer(tmp_path):
+    training = Training(OPTIMIZERS["momentum"], zero="last")
+    step = tg.compile(training.step, training.model, training.optimizer)
+    with pytest.raises(RuntimeError, match="no program yet"):
+        tg.draw(step)
+    for _ in range(2):
+        step(X[:20], Y[:20])
+    text = str(tg.draw(step, depth=0))
+    boxes = re.findall(r"= (.*)\[…\]", text)
+    assert boxes == ["forward pass", "backward pass", "SGD"]
+    text = str(tg.draw(step, depth=1))
+    for name in ["Sequential (training)", "l1_penalty", "weight_0", "bias_7"]:
+        assert f"= {name}[…]" in text  # the network, a penalty, and the updates of parameters
+    drawing = tg.draw(step.programs[0], depth=None)
+    assert "velocity_bias_0" in str(drawing)
+    operations = [node for node in drawing.graph.nodes if node.kind == "operation"]
+    assert len(operations) == len(Writer(step.programs[0].recording, training.step).program.calls)
+    for format in ("dot", "html"):
+        drawing.save(tmp_path / f"x.{format}")
+        assert not re.search(r"\bnan\b", (tmp_path / f"x.{format}").read_text("utf-8"))
+
+
+def test_pictures_of_programs_have_no_gradients_to_be_computed():
+    _, step = small()
+    for options in ({"gradients": True}, {"formulas": True}, {"model": nn.Linear(1, 1)}):
+        with pytest.raises(ValueError, match="has its backward pass in it"):
+            tg.draw(step, **options)
