@@ -189,7 +189,11 @@ LOOKS = [
     (np.minimum(x, y), "ḡ · (out ≠ y) + ḡ · (x = y) / 2", "ḡ · (out ≠ x) + ḡ · (y = x) / 2"),
     (np.where(condition, x, y), None, "where(in₁, ḡ, 0)", "where(in₁, 0, ḡ)"),
     (x @ w, "ḡ @ wᵀ", "xᵀ @ ḡ"),
-    (stack @ w, "ḡ @ wᵀ", "Σ₀(in₁ᵀ @ ḡ)"),
+    (
+        stack @ w,
+        "reshape(reshape(ḡ, (6, 5)) @ wᵀ, (2, 3, 4))",
+        "reshape(in₁, (6, 4))ᵀ @ reshape(ḡ, (6, 5))",
+    ),
     (x @ vector, "ḡ[..., None] · in₂", "Σ₀(x · ḡ[..., None])"),
     (vector @ w, "ḡ @ wᵀ", "in₁[:, None] · ḡ"),
     (vector @ leaf(4), "ḡ · in₂", "in₁ · ḡ"),

@@ -22,11 +22,13 @@ ORDER = [
     "arrays", "gradient", "random", "functional", "init", "module", "nn",
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # The step as a program.
-    "program.recorder", "program.passes", "program.state", "program.recording", "program.plan",
-    "program.run", "program.source", "program.compiled", "program",
+    "program.recorder", "program.passes", "program.pieces", "program.state", "program.recording",
+    "program.compare", "program.source", "program.arena", "program.names", "program.forms",
+    "program.strips", "program.order", "program.plan", "program.run", "program.compiled",
+    "program",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
-    "drawing.boxes", "drawing.read", "drawing.fold", "drawing.view", "drawing.words",
+    "drawing.boxes", "drawing.read", "drawing.program", "drawing.fold", "drawing.view", "drawing.words",
     "drawing.markup", "drawing.dot", "drawing.render", "drawing.text", "drawing.page",
     "drawing.picture", "drawing.film", "drawing",
 ]  # fmt: skip
