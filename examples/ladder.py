@@ -6,7 +6,8 @@ A lesson is a script of three functions, and data flows one way through them:
     claims(numbers)          →  [Claim, …]  what a source says, what came out, whether that holds
     picture(numbers)         →  a matplotlib Figure, or a Drawing of a graph
 
-`main = lesson(run, claims, picture)` makes a command of them, with the same options for all.
+`main = lesson(run, claims, picture)` makes a command of them, with the same options for all.  If
+there is a numbers["text"], it is printed below the table.
 """
 
 from __future__ import annotations
@@ -163,6 +164,8 @@ def lesson(
         path = save_picture(picture(numbers), out / "picture")
         save_result(out / "result.json", title, rows, numbers, seconds, chosen)
         print_table(title, rows)
+        if "text" in numbers:
+            print(numbers["text"])
         print(f"{seconds:.1f} s; see {path}")
         if any(row.holds is False and row.should_hold for row in rows):
             sys.exit(1)

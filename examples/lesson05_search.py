@@ -26,9 +26,10 @@ from data import batches, load
 from ladder import Array, Claim, Numbers, clearly_above_zero, diagram, lesson, mean_sd
 from matplotlib.figure import Figure
 from search import DASK, Setting, search
+from training import training_step
 
+from tinygrad_reg import Tensor, init, nn, no_grad, optim
 from tinygrad_reg import functional as F
-from tinygrad_reg import init, nn, no_grad, optim
 
 ALPHA, BETA = (1e-4, 1.0), (1e-5, 0.1)  # from what does nothing to what stops all learning
 ARMS = {"none": 0, "shared": 1, "own": 2}  # how many α a setting has, and how many β
@@ -39,14 +40,15 @@ def evaluate(seed: int, epochs: int, alpha: list[float], beta: list[float], part
     data, rng = load("digits", seed, train=200), np.random.default_rng(seed)
     hidden, last = nn.Linear(64, 64, init=init.he_normal, rng=rng), nn.Linear(64, 10, rng=rng)
     model = nn.Sequential(hidden, nn.ReLU(), last)
+
+    def penalty() -> Tensor:
+        return F.l2_penalty(model.weights(), alpha) + F.l1_penalty(model.weights(), beta)
+
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    step = training_step(model, optimizer, penalty)
     for _ in range(epochs):
         for batch in batches(len(data.y), 32, rng):
-            loss = F.cross_entropy(model(data.x[batch]), data.y[batch])
-            loss = loss + F.l2_penalty(model.weights(), alpha) + F.l1_penalty(model.weights(), beta)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            step(data.x[batch], data.y[batch])
     n = {"validation": 100, "test": 360}[part]
     x, y = getattr(data, f"x_{part}")[:n], getattr(data, f"y_{part}")[:n]
     with no_grad():

@@ -23,6 +23,7 @@ import numpy as np
 from data import Array, Data, batches, load
 from ladder import Claim, Numbers, clearly_above_zero, diagram, each_seed, lesson, mean_sd
 from matplotlib.figure import Figure
+from training import training_step
 
 from tinygrad_reg import Tensor, init, nn, no_grad, optim
 from tinygrad_reg import functional as F
@@ -37,13 +38,10 @@ def train(data: Data, sizes: list[int], drop: list[float], epochs: int, seed: in
     a, b, c = (nn.Linear(*fans, init=init.he_normal, rng=rng) for fans in pairwise(sizes))
     d, e = (nn.Dropout(p, rng=rng) for p in drop)
     model = nn.Sequential(a, nn.ReLU(), d, b, nn.ReLU(), e, c).astype(data.x.dtype)
-    optimizer = optim.Adam(model.parameters(), lr=3e-3)
+    step = training_step(model, optim.Adam(model.parameters(), lr=3e-3))
     for _ in range(epochs):
         for batch in batches(len(data.y), 16, order):
-            loss = F.cross_entropy(model(data.x[batch]), data.y[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            step(data.x[batch], data.y[batch])
     return model.eval()
 
 

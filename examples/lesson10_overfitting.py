@@ -28,8 +28,8 @@ import numpy as np
 from data import load
 from ladder import Array, Claim, Numbers, clearly_above_zero, diagram, each_seed, lesson, mean_sd
 from matplotlib.figure import Figure
+from training import training_step
 
-from tinygrad_reg import functional as F
 from tinygrad_reg import nn, optim
 
 LABELS = {0.0: "right labels", 0.2: "a fifth wrong"}  # of the training examples
@@ -51,12 +51,10 @@ def one(seed: int, arms: list[Numbers], steps: int) -> list[list[float]]:
         model = nn.Sequential(*layers, nn.Linear(width, 10, rng=rng))
         optimizer = optim.Adam(model.parameters(), lr=3e-3)
         schedule = optim.CosineAnnealingLR(optimizer, T_max=steps)
+        step = training_step(model, optimizer)
         for _ in range(steps):
             batch = order.permutation(n)[:32]
-            loss = F.cross_entropy(model(data.x[batch]), y[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            step(data.x[batch], y[batch])
             schedule.step()
         model.eval()  # nothing is dropped any more
         parts = (data.x, y), data[2:4], data[4:]

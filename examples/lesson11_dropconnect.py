@@ -25,8 +25,9 @@ import numpy as np
 from data import load
 from ladder import Claim, Numbers, clearly_above_zero, diagram, each_seed, lesson, mean_sd
 from matplotlib.figure import Figure
+from training import training_step
 
-from tinygrad_reg import Tensor, grad, nn, optim
+from tinygrad_reg import Tensor, grad, nn, optim, random
 from tinygrad_reg import functional as F
 
 METHODS, PS = ("dropout", "dropout, one mask", "DropConnect"), (0.2, 0.4, 0.6, 0.8)
@@ -36,7 +37,8 @@ class OneMask(nn.Dropout):
     """Dropout with the same mask for all examples of a mini-batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training, mask=self.rng.random(x.shape[1]) >= self.p)
+        rng = random.generator(self.rng)  # a compiled step sees what is drawn from it
+        return F.dropout(x, self.p, self.training, mask=rng.random(x.shape[1]) >= self.p)
 
 
 def one(seed: int, arms: list[tuple[str, float]], steps: int) -> list[list[float]]:
@@ -55,12 +57,10 @@ def one(seed: int, arms: list[tuple[str, float]], steps: int) -> list[list[float
         model = nn.Sequential(*layers)
         optimizer = optim.Adam(model.parameters(), lr=3e-3)
         schedule = optim.CosineAnnealingLR(optimizer, T_max=steps)
+        step = training_step(model, optimizer)
         for _ in range(steps):
             batch = order.permutation(n)[:32]
-            loss = F.cross_entropy(model(data.x[batch]), y[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            step(data.x[batch], y[batch])
             schedule.step()
         model.eval()  # nothing is dropped any more
         parts = data[2:4], data[4:]

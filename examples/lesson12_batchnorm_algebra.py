@@ -21,6 +21,7 @@ from data import Array, load
 from ladder import Claim, Numbers, clearly_above_zero, diagram, each_seed, lesson, mean_sd
 from matplotlib.figure import Figure
 
+import tinygrad_reg
 from tinygrad_reg import Tensor, grad, nn, optim
 from tinygrad_reg import functional as F
 
@@ -70,12 +71,18 @@ def train(seed: int, constant: bool, alone: bool, steps: int) -> Array:
     first, second = (nn.Linear(*s, rng=rng, dtype=np.float64) for s in ((64, 32), (32, 10)))
     everything = [*first.parameters(), *second.parameters()]
     optimizer = optim.SGD([first.bias] if alone else everything, lr=LR)
-    for _ in range(steps):
-        loss = F.cross_entropy(second(F.relu(normalise(first(data.x), constant))), data.y)
-        path.append([np.abs(p.data).mean() for p in first.parameters()] + [loss.item()])
+
+    def train_step(x: Array, y: Array) -> Tensor:
+        loss = F.cross_entropy(second(F.relu(normalise(first(x), constant))), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        return loss
+
+    step = tinygrad_reg.compile(train_step, first, second, optimizer)
+    for _ in range(steps):
+        before = [np.abs(p.data).mean() for p in first.parameters()]
+        path.append([*before, step(data.x, data.y).item()])
     return np.array(path[::50])
 
 

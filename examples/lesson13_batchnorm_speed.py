@@ -31,8 +31,8 @@ import numpy as np
 from data import Array, batches, load
 from ladder import Claim, Numbers, clearly_above_zero, diagram, each_seed, lesson, mean_sd
 from matplotlib.figure import Figure
+from training import training_step
 
-from tinygrad_reg import functional as F
 from tinygrad_reg import nn, no_grad, optim
 
 RATES, BATCH, EVERY, GOAL, PERCENT = (0.1, 0.3, 1.0, 3.0, 10.0), 60, 5, 0.95, (15, 50, 85)
@@ -55,16 +55,14 @@ def network(norm: bool, seed: int) -> nn.Sequential:
 
 def train(norm: bool, rate: float, seed: int, epochs: int) -> Numbers:
     data, model, rng = load("digits", seed), network(norm, seed), np.random.default_rng(seed)
-    optimizer = optim.SGD(model.parameters(), lr=rate)
+    step = training_step(model, optim.SGD(model.parameters(), lr=rate))
     *before, sigmoid, last = model
     right, percentiles = [], []
     order = [batch for _ in range(epochs) for batch in batches(len(data.y), BATCH, rng)]
-    for step, batch in enumerate(order, start=1):
-        loss = F.cross_entropy(model.train()(data.x[batch]), data.y[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % EVERY == 0:
+    for done, batch in enumerate(order, start=1):
+        model.train()
+        step(data.x[batch], data.y[batch])
+        if done % EVERY == 0:
             with no_grad():
                 entering = nn.Sequential(*before).eval()(data.x_validation)
                 guess = last(sigmoid(entering)).argmax(axis=1)

@@ -28,9 +28,9 @@ ORDER = [
     "program",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
-    "drawing.boxes", "drawing.read", "drawing.program", "drawing.fold", "drawing.view", "drawing.words",
-    "drawing.markup", "drawing.dot", "drawing.render", "drawing.text", "drawing.page",
-    "drawing.picture", "drawing.film", "drawing",
+    "drawing.boxes", "drawing.read", "drawing.program", "drawing.fold", "drawing.view",
+    "drawing.words", "drawing.markup", "drawing.dot", "drawing.render", "drawing.text",
+    "drawing.page", "drawing.picture", "drawing.film", "drawing",
 ]  # fmt: skip
 
 

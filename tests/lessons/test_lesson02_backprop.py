@@ -70,6 +70,20 @@ def test_a_fused_cross_entropy_would_be_noticed(quick):
     assert quick.module.claims(numbers)[1].holds is False
 
 
+def test_the_program_that_is_printed_has_the_lectures_lines(quick):
+    lines = [line.strip() for line in quick.numbers["text"].splitlines()]
+    assert "d_W2 = t0.T @ t6" in lines  # h (ŷ - y), with examples as rows
+    assert "d_b1 = t7.sum(axis=0)" in lines
+    assert quick.numbers["text"] in quick.printed
+    assert quick.numbers["program"] < 1e-13
+
+
+def test_the_claim_about_the_program_fails_for_a_wrong_rule(quick):
+    with quick.module.doubled(np.exp):
+        numbers = quick.module.run(quick=True, seeds=1)
+    assert quick.module.claims(numbers)[2].holds is False
+
+
 def test_doubled_rules_are_undone_and_count_twice(quick):
     before = dict(table)
     with quick.module.doubled(np.exp):
@@ -88,7 +102,7 @@ def test_the_last_claim_fails_for_the_naive_softmax(quick, monkeypatch):
     with np.errstate(all="ignore"):
         numbers = quick.numbers | quick.module.huge_logits()
     assert np.isnan(numbers["huge error"])
-    assert quick.module.claims(numbers)[3].holds is not True
+    assert quick.module.claims(numbers)[4].holds is not True
 
 
 def test_its_picture_has_the_numbers_of_the_hand(quick):

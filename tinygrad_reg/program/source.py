@@ -286,10 +286,8 @@ class Writer:
             )
         if isinstance(x, np.ndarray):
             return self.constant(x)
-        if isinstance(x, np.generic):
-            x = x.item() if x.dtype.kind != "f" else float(str(x))  # 0.1 also if it is a float32
-        if type(x) in (int, float):
-            return Text(number_text(x), SIGN if x < 0 else ATOM)
+        if type(x) in (int, float) or isinstance(x, np.generic):
+            return number(x)
         if isinstance(x, (type, np.dtype)):
             return Text(f"np.{np.dtype(x).name}")
         if isinstance(x, slice):
@@ -579,13 +577,22 @@ def index_text(index: Any, argument: Callable[[Any], Text]) -> str:
     return "..." if index is ... else argument(index).text
 
 
-def number_text(x: float) -> str:
-    """A number, to 12 digits if it has more than 8."""
+def number(x: Any) -> Text:
+    """A number: 1 / n as such if it is one, and otherwise to 12 digits if it has more than 8."""
+    if isinstance(x, np.generic) and x.dtype.kind == "f":
+        kind: Any = type(x)
+        x = float(str(x))  # 0.1 also if it is a float32
+    else:
+        kind, x = float, x.item() if isinstance(x, np.generic) else x
     if not np.isfinite(x):
-        return {"inf": "np.inf", "-inf": "-np.inf"}.get(str(x), "np.nan")
-    return (
-        repr(x) if len(repr(x)) <= 8 else repr(float(f"{x:.12g}")) if type(x) is float else str(x)
-    )
+        return Text({"inf": "np.inf", "-inf": "-np.inf"}.get(str(x), "np.nan"), SIGN)
+    text = repr(x)
+    if len(text) > 8 and type(x) is float:
+        n = round(1 / x) if x and abs(1 / x) < 1e6 else 0
+        if abs(n) > 1 and kind(1 / n) == kind(x):
+            return Text(f"{'-' * (n < 0)}1 / {abs(n)}", PRODUCT)
+        text = repr(float(f"{x:.12g}"))
+    return Text(text, SIGN if x < 0 else ATOM)
 
 
 def with_brackets(tree: Any, leaf: Callable[[Any], str]) -> str:
