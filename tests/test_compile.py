@@ -825,21 +825,26 @@ def test_a_saved_program_needs_numpy_alone(tmp_path):
         np.testing.assert_allclose(state[p.name], p.data, rtol=1e-12)
 
 
-def test_the_source_of_a_training_leaves_the_same_state():
-    training = Training(OPTIMIZERS["nesterov"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_source_of_a_training_leaves_the_same_state(name):
+    training = Training(OPTIMIZERS[name])
     training.model[3].p = training.model[4].p = training.model[6].p = 0
     step = tg.compile(training.step, training.model, training.optimizer)
     for _ in range(3):
         step(X[:20], Y[:20])
     recording = step.programs[0].recording
     writer = Writer(recording, training.step, in_full=True)
+    # One function serves for all parameters, unless it would be of a single line.
+    functions = writer.source.count(f"def {type(training.optimizer).__name__.lower()}(p, g, ")
+    assert functions == (name != "SGD")
     program = executed("import base64\n" + writer.source, "step")
     places = dict(zip((f"w{i}" for i in range(len(recording.places))), recording.places))
-    state = {writer.names[k]: np.copy(places[k].get()) for k in writer.arguments if k in places}
+    state = {writer.names[k]: deepcopy(places[k].get()) for k in writer.arguments if k in places}
     loss, new = program(X[:20], Y[:20], **state)
     np.testing.assert_allclose(loss, step(X[:20], Y[:20]).item(), rtol=1e-5)
     for key, place in recording.writes.items():
-        if writer.names[key] in new:
+        # A bias before batch norm has no gradient but rounding, which Adam makes large.
+        if writer.names[key] in new and "bias_0" not in writer.names[key]:
             np.testing.assert_allclose(
                 new[writer.names[key]], place.get(), rtol=1e-3, atol=1e-5, err_msg=place.name
             )

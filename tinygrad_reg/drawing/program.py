@@ -12,7 +12,7 @@ from ..nested import tree_leaves
 from ..program.recorder import Call, Value, add_part
 from ..program.recording import Leaf
 from ..program.run import Runnable
-from ..program.source import Writer
+from ..program.source import Writer, updates
 from ..program.state import TensorPlace
 from ..scope import Scope
 from ..symbols import spelled
@@ -36,7 +36,7 @@ def read_program(runnable: Runnable) -> Graph:
         for x in tree_leaves(runnable.recording.result)
         if isinstance(x, Leaf) and isinstance(program.outputs[x.output], Value)
     }
-    updated = updates(runnable, writer)
+    owner = {call: name for name, calls in updates(writer).items() for call in calls}
     nodes: list[Node] = []
     known: dict[Any, Node] = {}
     users: dict[Node, list[Node]] = {}
@@ -72,7 +72,7 @@ def read_program(runnable: Runnable) -> Graph:
         node.options = [(key, spelled(x)) for key, x in options if not is_array(x)]
         node.backward = call.part.startswith("backward")
         node.result = call.result in results
-        node.box = box_of(shadow(call, scopes, updated.get(call, [])), boxes)
+        node.box = box_of(shadow(call, scopes, owner.get(call)), boxes)
         known[call.result] = node
         nodes.append(node)
         for x in node.inputs:
@@ -127,22 +127,6 @@ def kind_of_input(runnable: Runnable, key: str, x: Value) -> Kind:
     return "constant"
 
 
-def updates(runnable: Runnable, writer: Writer) -> dict[Call, list[str]]:
-    """For each call of an optimizer, the names of the parameters for which it is made."""
-    made = {call.result: call for call in writer.program.calls}
-    found: dict[Call, list[str]] = {}
-    for key, place in runnable.recording.writes.items():
-        waiting = [writer.program.outputs[key]] if isinstance(place, TensorPlace) else []
-        while waiting:
-            call = made.get(waiting.pop())
-            if call is not None and pass_of(call) not in (FORWARD, BACKWARD):
-                names = found.setdefault(call, [])
-                if writer.names[key] not in names:
-                    names.append(writer.names[key])
-                    waiting += call.inputs
-    return found
-
-
 def pass_of(call: Call) -> str:
     """The forward pass, the backward pass, or the optimizer."""
     return BACKWARD if call.part.startswith("backward") else call.part or FORWARD
@@ -153,13 +137,13 @@ def in_forward_pass(node: Node) -> bool:
     return node.box is not None and node.box.path[0].names[0] == FORWARD
 
 
-def shadow(call: Call, scopes: dict[Any, Scope], parameters: list[str]) -> Scope:
+def shadow(call: Call, scopes: dict[Any, Scope], parameter: str | None) -> Scope:
     """The scope of a call, inside that of the forward pass, the backward pass or the optimizer."""
     part = pass_of(call)
     scope = scopes.setdefault(part, Scope(part, None))
     path: list[tuple[Any, Any, Any]] = [(one, one.name, one.training) for one in call.scope.path]
     if part not in (FORWARD, BACKWARD):
-        path = [(name, name, None) for name in parameters[:1] if len(parameters) == 1]
+        path = [(parameter, parameter, None)] if parameter else []
     for key, name, training in path:
         scope = scopes.setdefault((scope, key), Scope(name, scope, training))
     return scope

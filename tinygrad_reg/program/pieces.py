@@ -25,8 +25,11 @@ ADD_PART = Writing(add_part)
 Index = tuple[slice, ...]
 
 
-def in_pieces(program: Program) -> Program:
-    """Add parts to one array, where the engine adds arrays that are zero elsewhere."""
+def in_pieces(program: Program, exact: bool = True) -> Program:
+    """Add parts to one array, where the engine adds arrays that are zero elsewhere.
+
+    Unless the program is only to be read, the signs of zeros are kept.
+    """
     users, outputs = program.users(), program.results
     parts: dict[Any, Call] = {}
     sums: dict[Any, list[tuple[Value, Call]]] = {}  # the parts in a value, and where each is added
@@ -45,7 +48,7 @@ def in_pieces(program: Program) -> Program:
 
     steps: dict[Value, list[Call]] = {}
     for total, added in sums.items():
-        start, corrections = start_and_end([call for _, call in added])
+        start, corrections = start_and_end([x for _, x in added]) if exact else (0.0, [])
         if start is None:
             continue
         x = np.full(total.shape, start, total.dtype)
