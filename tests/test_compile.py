@@ -293,6 +293,12 @@ def replaced(training, i):
         training.model[3].rng = np.random.default_rng(5)
 
 
+def swapped(training, i):
+    if i == 8:  # two arrays that the program has side by side
+        a, b = training.model[1].weight, training.model[1].bias
+        a.data, b.data = b._array, a._array
+
+
 def seeded(training, i):
     if i == 8:
         tg.seed(11)
@@ -304,7 +310,7 @@ def held(training, i):
 
 @pytest.mark.parametrize(
     "around",
-    [frozen, scheduled, switched, other_settings, loaded, replaced, seeded, held],
+    [frozen, scheduled, switched, other_settings, loaded, replaced, swapped, seeded, held],
     ids=lambda f: f.__name__,
 )
 def test_what_changes_in_the_course_of_a_training_changes_the_program(around):

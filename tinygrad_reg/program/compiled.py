@@ -201,6 +201,7 @@ class Compiled(Generic[P, R]):
         for program in self.programs:
             if program.recording is recorded:
                 program.write_code()
+                program.bind()  # the state goes back to where the program has it
                 return
         self.recordings.remove(recorded)
         self.programs.insert(0, Runnable(recorded, self.function, self.owned))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .passes import Program, guards_first, is_elementwise
+from .passes import Program, guards_first, is_elementwise, sooner
 from .recorder import Call, Draw, Value, guard, is_array
 
 Group = list[Call]  # the calls of an update
@@ -72,7 +72,7 @@ class Order:
         self.slices: dict[Value, tuple[Value, int]] = {}
         self.is_plain = is_plain
 
-        program = numbers_first(guards_first(program))
+        program = sooner(numbers_first(guards_first(program)))
         late = self.late(program)
         rest = [call for call in program.calls if call.result not in late]
         groups = in_components([call for call in program.calls if call.result in late])

@@ -23,7 +23,7 @@ from .names import Names
 from .order import Group, Order
 from .passes import Program, is_elementwise
 from .recorder import Call, Draw, Method, Value, Writing, guard, is_array, part_of
-from .strips import Temporaries, in_strips, strips
+from .strips import in_strips, strip_of, strips
 
 FAILED = object()  # what a program gives if a guard did
 
@@ -292,10 +292,11 @@ class Plan:
 
     def write_update(self, group: Group) -> None:
         """Write the calls of an update, in strips if that is worth it."""
-        temporaries = Temporaries() if in_strips(group) else None
+        in_parts = in_strips(group)
+        temporaries: dict[Value, Value] = {}  # buffers as long as a strip, and whose they are
         calls = []
         for call in group:
-            out = self.update_destination(call, temporaries)
+            out = self.update_destination(call, temporaries if in_parts else None)
             texts = {x: self.names.text(x) for x in call.inputs if not is_array(x)}
             self.names.texts.update({x: self.cell(x, call) for x in texts})
             [(function, words)] = by_ufunc(call, out, self.names)
@@ -304,13 +305,13 @@ class Plan:
             self.free(call)
             self.time += 1
         listed = ", ".join(calls)
-        if temporaries is None:
+        if not in_parts:
             self.tail.append(f"tail += [{listed}]")
-        else:
-            self.names.known.update(temporaries.arrays)
-            names = ", ".join(temporaries.arrays)
-            shape = group[0].result.shape
-            self.tail.append(f"tail += strips({shape}, [{names}], [{listed}])")
+            return
+        for strip in temporaries:
+            self.arena.free(strip, self.time)
+        names = ", ".join(map(self.names.text, temporaries))
+        self.tail.append(f"tail += strips({group[0].result.shape}, [{names}], [{listed}])")
 
     def cell(self, x: Value, call: Call) -> str:
         """An array of shape () for a number that is known before the tail."""
@@ -322,7 +323,7 @@ class Plan:
             self.lines.append(f"{name}.fill({self.names.text(x)})")
         return self.cells[x, dtype]
 
-    def update_destination(self, call: Call, temporaries: Temporaries | None) -> str:
+    def update_destination(self, call: Call, temporaries: dict[Value, Value] | None) -> str:
         """The memory of the state itself, if its old value is not needed any more; or a buffer."""
         value = call.result
         candidates = [name for name, x in self.order.finals.items() if x is value]
@@ -335,8 +336,13 @@ class Plan:
                 return self.bind(value, name)
         if temporaries is None:
             return self.destination(call)
-        temporaries.give_back([x for x in temporaries.own if self.has_ended(x)])
-        return self.bind(value, temporaries.name(value, self.names.new("s")))
+        strip = next((one for one, x in temporaries.items() if self.has_ended(x)), None)
+        if strip is None:
+            strip = strip_of(value)
+            self.arena.place(strip, self.time)
+            self.buffer(strip)
+        temporaries[strip] = value
+        return self.bind(value, self.names.text(strip))
 
     def write_end(self, program: Program) -> None:
         """Copy new values that were computed elsewhere, and write what the run returns."""

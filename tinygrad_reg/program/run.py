@@ -17,7 +17,7 @@ from ..graph import next_number
 from ..nested import tree_map
 from ..scope import here
 from ..tensor import Tensor
-from .passes import Program, simplified, sooner
+from .passes import Program, simplified
 from .pieces import in_pieces
 from .plan import FAILED, Plan
 from .recorder import is_array
@@ -51,7 +51,7 @@ class Runnable:
         self.recording = recording
         self.function = function
         self.owned = owned
-        self.program = sooner(in_pieces(simplified(recording.program)))
+        self.program = in_pieces(simplified(recording.program))
         used = {x for call in self.program.calls for x in call.inputs}
         used |= self.program.results
         self.inputs = {name: x for name, x in self.program.inputs.items() if x in used}
@@ -331,26 +331,36 @@ class Block:
 
     def take(self, places: list[Place]) -> None:
         """Move the arrays at these places into the block, unless they are there."""
-        if self.holds(places):
-            return
         arrays = [place.get() for place in places]
+        is_ours = bool(self.parts) and self.is_alone(places)
+        moved = [x for x, part in zip(arrays, self.parts) if x is not part]
+        if is_ours and not moved:
+            return
+        if not is_ours or any(np.may_share_memory(x, self.array) for x in moved):
+            self.make(arrays)
+        whole = self.writeable()
         if len(arrays) == 1:
-            self.array = np.array(arrays[0])
+            np.copyto(whole, arrays[0])
+        else:
+            np.concatenate([array.ravel() for array in arrays], out=whole)
+        for place, part in zip(places, self.parts):
+            place.put(part)
+
+    def make(self, arrays: list[Any]) -> None:
+        """Make a new block for arrays like these."""
+        if len(arrays) == 1:
+            self.array = np.empty_like(arrays[0])
             self.parts = [self.array]
         else:
-            self.array = np.concatenate([array.ravel() for array in arrays])
+            self.array = np.empty(sum(array.size for array in arrays), arrays[0].dtype)
             ends = np.cumsum([array.size for array in arrays])
             self.parts = [
                 self.array[end - array.size : end].reshape(array.shape)
                 for end, array in zip(ends, arrays)
             ]
-        for place, part in zip(places, self.parts):
-            place.put(part)
 
-    def holds(self, places: list[Place]) -> bool:
-        """Tell whether the arrays are in the block, and nobody else looks at them."""
-        if not self.parts or any(a.get() is not b for a, b in zip(places, self.parts)):
-            return False
+    def is_alone(self, places: list[Place]) -> bool:
+        """Tell whether nobody else looks at the arrays."""
         if not isinstance(places[0], TensorPlace):
             return True
         now = [sys.getrefcount(self.array)]

@@ -66,23 +66,7 @@ def strips(shape: tuple[int, ...], temporaries: list[Any], calls: list[Any]) -> 
     ]
 
 
-class Temporaries:
-    """Buffers as long as a strip, for results that are not needed after it."""
-
-    def __init__(self) -> None:
-        self.arrays: dict[str, Any] = {}
-        self.idle: list[str] = []
-        self.own: dict[Value, str] = {}
-
-    def give_back(self, values: list[Value]) -> None:
-        """Nobody needs these values any more."""
-        self.idle += [self.own.pop(x) for x in values if x in self.own]
-
-    def name(self, value: Value, new: str) -> str:
-        """The name of a buffer for a value: of an idle one, or of a new one."""
-        if not self.idle:
-            rows = rows_of_strip(value.shape, value.dtype)
-            self.arrays[new] = np.empty((rows, *value.shape[1:]), value.dtype)
-            self.idle.append(new)
-        self.own[value] = self.idle.pop()
-        return self.own[value]
+def strip_of(value: Value) -> Value:
+    """A value as long as a strip of this one."""
+    rows = rows_of_strip(value.shape, value.dtype)
+    return Value(np.empty((rows, *value.shape[1:]), value.dtype))
