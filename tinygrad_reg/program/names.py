@@ -55,14 +55,14 @@ class Names:
             return self.constant(x, (type(x), repr(x)))
         return self.constant(x, id(x))
 
-    def operand(self, x: Any, dtype: Any) -> str:
-        """The same; but for numbers arrays of shape (), which NumPy takes faster."""
+    def operand(self, x: Any, dtype: Any, shape: tuple[int, ...] = ()) -> str:
+        """The same; but for numbers arrays, by default of shape (), which NumPy takes faster."""
         if isinstance(x, np.generic):
             return self.constant(np.asarray(x), ("number", repr(x), x.dtype))
         if type(x) not in (int, float) or dtype is None:
             return self.text(x)
         with np.errstate(all="ignore"):
-            return self.constant(np.array(x, dtype), ("number", repr(x), dtype))
+            return self.constant(np.full(shape, x, dtype), ("number", repr(x), dtype, shape))
 
     def constant(self, x: Any, key: Any) -> str:
         """The name of a constant, the same for the same key."""

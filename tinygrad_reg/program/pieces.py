@@ -52,16 +52,16 @@ def in_pieces(program: Program, exact: bool = True) -> Program:
         if start is None:
             continue
         x = np.full(total.shape, start, total.dtype)
-        todo = [(at, call, call.args[1:]) for at, call in added]
-        todo += [(total, call, (index, 0.0)) for index in corrections]
-        for at, call, rest in todo:
-            step = call.copy((x, *rest), {})
+        todo = [(at, part, part.args[1:]) for at, part in added]
+        todo += [(total, added[-1][1], (index, 0.0)) for index in corrections]
+        for at, part, rest in todo:
+            step = part.copy((x, *rest), {})
             step.function = ADD_PART
             step.result = x = Value(np.empty(total.shape, total.dtype), None, step)
             steps.setdefault(at, []).append(step)
         step.result, total.call = total, step
-        for _, call in added:
-            steps[call.result] = []
+        for _, part in added:
+            steps[part.result] = []
     calls = [one for call in program.calls for one in steps.get(call.result, [call])]
     return Program(calls, program.inputs, program.outputs)
 
