@@ -561,6 +561,24 @@ def test_a_failing_guard_sends_the_call_to_the_engine():
     assert len(step.programs) == 1
 
 
+def test_decisions_that_keep_falling_otherwise_are_told_once():
+    def f(x):
+        return x * 2 if x.sum() > 0 else x * 3
+
+    step = tg.compile(f)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for i in range(60):
+            sign = 1 if i < 2 or i % 3 == 0 else -1
+            assert step(np.full(3, sign))[0] == (2 if sign > 0 else -3)
+    assert len(told) == 1
+    text = str(told[0].message)
+    assert "f: a decision on a value (test_compile.py:" in text
+    assert "in 20 of 3" in text
+    assert "use np.where" in text
+    assert told[0].filename == __file__
+
+
 def test_labels_out_of_range_raise_the_error_of_the_engine():
     eager, compiled = Training(OPTIMIZERS["SGD"]), Training(OPTIMIZERS["SGD"])
     step = trained_in_lockstep(eager, compiled, batches(5))
@@ -663,6 +681,21 @@ def test_functions_that_are_watched_run_as_they_are(block):
     assert not around.programs
 
 
+def test_a_note_follows_the_eighth_program():
+    f = tg.compile(lambda x: x + 1)
+    for n in range(1, 8):
+        for _ in range(2):
+            f(np.ones(n))
+    assert len(f.programs) == 7
+    f(np.ones(8))
+    with pytest.warns(UserWarning, match="has 8 programs now, one for each") as told:
+        f(np.ones(8))
+    assert told[0].filename == __file__
+    for n in range(9, 11):
+        for _ in range(2):
+            f(np.ones(n))  # told once
+
+
 def test_a_compiled_function_in_another_is_recorded_with_it():
     inner = tg.compile(lambda x: np.sin(x) * 2)
     outer = tg.compile(lambda x: inner(x) + inner(x + 1))
@@ -708,8 +741,26 @@ def test_a_compiled_function_is_pickled_without_its_programs():
     assert same(copy(np.ones(2)), np.sin(np.ones(2)))
 
 
+def test_a_copy_of_a_compiled_function_has_programs_of_its_own():
+    _, step = small()
+    other = deepcopy(step)  # the function is the same, and goes on with the same parameter
+    assert not other.programs
+    losses = [f(np.ones(3)).item() for _ in range(3) for f in (step, other)]
+    assert losses == sorted(losses, reverse=True)
+    assert len(other.programs) == 1
+    model = nn.Sequential(nn.Linear(3, 2)).eval()
+    one = tg.compile(model)
+    two = deepcopy(one)  # and here all is copied
+    model[0].weight.data = model[0].weight.numpy() * 2
+    x = np.ones((1, 3), np.float32)
+    for _ in range(3):
+        assert same(one(x)._array, model(x)._array)
+        assert not np.any(two(x)._array == model(x)._array)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a collection
-def test_ctrl_c_comes_before_a_step_or_after_it():
+@pytest.mark.parametrize("recorded", [False, True])
+def test_ctrl_c_comes_before_a_step_or_after_it(recorded):
     p, q = (Tensor(np.zeros(400), requires_grad=True) for _ in range(2))
     optimizer = optim.Adam([p, q], lr=1.0)
 
@@ -726,11 +777,13 @@ def test_ctrl_c_comes_before_a_step_or_after_it():
         step(np.ones(400))
     assert step.programs
     step.calls = 10_000  # nothing is recorded any more
+    reach = 5000 if recorded else 60  # µs, in which the signals come
     interrupted, old = 0, signal.signal(signal.SIGALRM, interrupt)
     try:
         for i in range(400):
             try:
-                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + i % 60))
+                step.calls = 9 if recorded else 10_000
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + i * 37 % reach))
                 step(np.ones(400))
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:

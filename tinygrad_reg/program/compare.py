@@ -98,4 +98,5 @@ def is_same_constant(a: Any, b: Any) -> bool:
 def described(call: Call) -> str:
     """A call in words: what and where."""
     place = f" in {call.scope}" if call.scope.path else ""
-    return f"{full_name(call.function)}{place}{f' ({call.where})' if call.where else ''}"
+    what = "a decision on a value" if call.function is guard else full_name(call.function)
+    return f"{what}{place}{f' ({call.where})' if call.where else ''}"

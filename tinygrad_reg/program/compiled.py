@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..scope import here
 from ..settings import check_callable
 from ..tensor import Tensor
 from .compare import difference
-from .plan import FAILED
+from .plan import Failure
 from .recorder import RecordingError, recording
 from .recording import Recording
 from .run import OTHER, Block, Runnable
@@ -29,6 +30,7 @@ R = TypeVar("R")
 
 AGAIN = 10, 100, 1000  # calls that are recorded again, and compared
 MOST_PROGRAMS = 8  # a note follows
+OFTEN = 20  # decisions that fall otherwise, in less than ten times as many calls: a note follows
 FLAT = {np.ndarray, Tensor, float, int}  # arguments of which most calls consist
 
 
@@ -106,6 +108,11 @@ class Compiled(Generic[P, R]):
     def __reduce__(self) -> Any:
         return type(self), (self.function, self.state.parts)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
+        function = deepcopy(self.function, memo)
+        same = function is self.function  # as are functions, which go on with what they use
+        return type(self)(function, self.state.parts if same else deepcopy(self.state.parts, memo))
+
     def __repr__(self) -> str:
         return f"<compiled {self.__name__}: {len(self.programs)} programs>"
 
@@ -120,7 +127,8 @@ class Compiled(Generic[P, R]):
                 leaves: Any = args if flat else tree_paths((args, kwargs)).values()
                 for runnable in self.programs:
                     result = runnable(leaves)
-                    if result is FAILED:
+                    if type(result) is Failure:
+                        self.note(result)
                         return self.function(*args, **kwargs)
                     if result is not OTHER:
                         break
@@ -154,6 +162,18 @@ class Compiled(Generic[P, R]):
         head = f'"""{self.__name__} as a NumPy program, written by tinygrad_reg."""'
         imports = "import base64\n\nimport numpy as np"
         write(path, f"{head}\n\n{imports}\n\n\n{text}\n".encode(), "program")
+
+    def note(self, failure: Failure) -> None:
+        """Count failures, and tell if they are many."""
+        failure.times += 1
+        if failure.times == OFTEN and self.calls < 10 * OFTEN:
+            warnings.warn(
+                f"{self.__name__}: {failure.place} fell otherwise than in the recorded calls, in "
+                f"{OFTEN} of {self.calls} calls; those run as the function is written, and slower "
+                "than without compile: use np.where, make what decides it a setting, or leave it "
+                "uncompiled",
+                stacklevel=3,
+            )
 
     def record(self, args: Any, kwargs: Any) -> Any:
         """Run the function, and write down what it does."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..nested import tree_leaves
 from .arena import Arena, dense
+from .compare import described
 from .forms import Statement, by_ufunc, form_of
 from .names import Names
 from .order import Group, Order
@@ -25,7 +26,14 @@ from .passes import Program, is_elementwise
 from .recorder import Call, Draw, Method, Value, Writing, guard, is_array, part_of
 from .strips import in_strips, strip_of, strips
 
-FAILED = object()  # what a program gives if a guard did
+
+class Failure:
+    """What a program gives if a decision on a value was another one when it was recorded."""
+
+    def __init__(self, call: Call) -> None:
+        self.place = described(call)
+        self.times = 0
+
 
 OPERATORS = {
     operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/",
@@ -77,9 +85,7 @@ class Plan:
         self.names = Names()
         self.names.texts.update({value: name for name, value in program.inputs.items()})
         self.names.texts.update(self.order.wholes)
-        self.names.known.update(
-            FAILED=FAILED, np=np, partial=partial, copyto=np.copyto, strips=strips
-        )
+        self.names.known.update(np=np, partial=partial, copyto=np.copyto, strips=strips)
         self.bound = {*state.values(), *self.order.wholes}  # what is there before the run
         self.arena = Arena()
         self.buffers: dict[tuple[Any, ...], str] = {}
@@ -211,7 +217,7 @@ class Plan:
         value = call.result
         form = form_of(call)
         if call.function is guard:
-            self.write_guard(*call.args)
+            self.write_guard(call)
         elif call.is_view and self.bound.issuperset(call.inputs):
             view = self.names.view(self.expression(call))
             self.bind(value, view)
@@ -261,7 +267,8 @@ class Plan:
             return f"{text(x)}.{function.__name__}({', '.join(words(rest, call.options))})"
         return f"{self.names.function(function)}({', '.join(words(call.args, call.options))})"
 
-    def write_guard(self, value: Value, outcome: Any) -> None:
+    def write_guard(self, call: Call) -> None:
+        value, outcome = call.args
         text = self.names.text(value)
         if type(outcome) is bool:
             wrong = f"not {text}" if outcome else text
@@ -270,7 +277,9 @@ class Plan:
         self.lines.append(f"if {wrong}:")
         for name, state in self.restore.items():
             self.lines.append(f"    {name}.bit_generator.state = {state}")
-        self.lines.append("    return FAILED")
+        failure = self.names.new("failure")
+        self.names.known[failure] = Failure(call)
+        self.lines.append(f"    return {failure}")
 
     # --- The tail --------------------------------------------------------------------------------
 

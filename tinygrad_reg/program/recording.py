@@ -96,6 +96,7 @@ class Recording:
         self.arguments: Any = (args, kwargs)
         self.leaves = tree_paths(self.arguments)
         self.records = here().records
+        self.outside = random.replaced.get()
         self.places = [*state.places()]
         self.before = [place.get() for place in self.places]
         pairs = [*zip(self.places, self.before)]
@@ -119,14 +120,12 @@ class Recording:
 
     def run(self, function: Callable[..., Any]) -> Any:
         """Call the function with recorded arrays in its arguments and in the state."""
-        within = recording.set(self.tape)
-        outside = random.replaced.set(self.stand_in)
         try:
+            recording.set(self.tape)
+            random.replaced.set(self.stand_in)
             self.call(function)
         finally:
-            recording.reset(within)
-            random.replaced.reset(outside)
-            self.tape.closed = True
+            self.end()
         self.program = Program(self.tape.calls, self.tape.inputs, self.outputs)
         replace_recorded(self.tape)
         real, self.real = self.real, {}
@@ -155,8 +154,15 @@ class Recording:
             (owner, name, x) for owner, name, x in self.settings if now.get((id(owner), name)) is x
         ]
 
+    def end(self) -> None:
+        """Record no more."""
+        recording.set(None)
+        random.replaced.set(self.outside)
+        self.tape.closed = True
+
     def undo(self) -> None:
         """Put the state back, as it was before the call."""
+        self.end()  # which Ctrl-C may have prevented
         for place, x in zip(self.places, self.before):
             place.put(x)
         self.put_tuples_back()
@@ -312,8 +318,9 @@ def replace_recorded(tape: Tape) -> None:
             holder._array = alive[id(holder._array)].real
         elif isinstance(holder, Node):
             for name in ("value", "grad"):
-                if id(getattr(holder, name)) in alive:
-                    setattr(holder, name, alive[id(getattr(holder, name))].real)
+                inside = getattr(holder, name, None)  # Ctrl-C may leave a node half made
+                if id(inside) in alive:
+                    setattr(holder, name, alive[id(inside)].real)
         elif type(holder) is list:
             holder[:] = [alive[id(x)].real if id(x) in alive else x for x in holder]
         elif type(holder) is dict and holder is not alive:

@@ -19,7 +19,7 @@ from ..scope import here
 from ..tensor import Tensor
 from .passes import Program, simplified
 from .pieces import in_pieces
-from .plan import FAILED, Plan
+from .plan import Failure, Plan
 from .recorder import is_array
 from .recording import NUMBERS, Leaf, Outline, Recording
 from .source import Writer
@@ -239,16 +239,14 @@ class Runnable:
     # --- To run it -------------------------------------------------------------------------------
 
     def __call__(self, leaves: Any) -> Any:
-        """The result for these leaves of the arguments; FAILED or OTHER if it cannot be told."""
+        """The result for these leaves of the arguments; a `Failure`, or OTHER, if there is none."""
         if len(leaves) != len(self.recording.leaves):
             return OTHER
         results = self.enter(*leaves)
         if results is MOVED and self.bind():
             results = self.enter(*leaves)
-        if results is OTHER or results is MOVED:
-            return OTHER
-        if results is FAILED:
-            return FAILED
+        if type(results) is not tuple:
+            return results if type(results) is Failure else OTHER
         run_all(self.tail, self.finish, results)
         if self.single is not None:
             return self.single.of(results[self.order[self.single.output]])
