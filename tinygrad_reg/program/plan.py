@@ -302,6 +302,7 @@ class Plan:
     def write_update(self, group: Group) -> None:
         """Write the calls of an update, in strips if that is worth it."""
         in_parts = in_strips(group)
+        self.start = self.time  # from now on, as the last strip needs what the first does
         temporaries: dict[Value, Value] = {}  # buffers as long as a strip, and whose they are
         calls = []
         for call in group:
@@ -348,7 +349,7 @@ class Plan:
         strip = next((one for one, x in temporaries.items() if self.has_ended(x)), None)
         if strip is None:
             strip = strip_of(value)
-            self.arena.place(strip, self.time)
+            self.arena.place(strip, self.start)
             self.buffer(strip)
         temporaries[strip] = value
         return self.bind(value, self.names.text(strip))
