@@ -475,6 +475,43 @@ def test_a_result_of_shape_0_is_fresh_where_it_is_a_view():
     assert len({x.item() for x in results}) == 5
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_result_may_view_what_an_update_needs(large, monkeypatch):
+    if large:  # so that the gradient is computed among the updates, unless it is a result
+        monkeypatch.setattr(order, "SMALL", 0)
+    results = []
+    for compiled in (False, True):
+        p, q = (Tensor(np.eye(4, 5), requires_grad=True) for _ in range(2))
+        optimizer = optim.SGD([p, q], lr=0.1)
+
+        def f(x, p=p, q=q, optimizer=optimizer):
+            ((x @ p) ** 2).sum().backward()
+            ((x @ q) ** 2).sum().backward()
+            view = p.grad.T[1:]
+            optimizer.step()
+            optimizer.zero_grad()
+            return view
+
+        step = tg.compile(f, optimizer) if compiled else f
+        results.append([step(np.full((3, 4), i + 1.0)).numpy() for i in range(5)])
+    assert all(map(same, *results))
+
+
+def test_an_array_may_be_written_into_by_what_is_computed_from_it():
+    def f(x):
+        t = x * 2
+        t[1:] = t[:-1] + 0
+        np.add.at(t, np.array([0, 1]), t[2:4])
+        u = t * 1.5
+        u[...] = u.T
+        return u + 1
+
+    compiled = tg.compile(f)
+    for i in range(4):
+        x = np.arange(16.0).reshape(4, 4) + i
+        assert same(compiled(x), f(x))
+
+
 def test_gradients_that_a_call_left_are_not_written_over():
     p, step = small()
     grad = p.grad

@@ -119,10 +119,10 @@ class Plan:
 
     def is_plain(self, call: Call) -> bool:
         """Tell whether a call only views an array, or its result can go into a buffer."""
-        if call.function is guard or call.errors:
-            return False
         value = call.result
-        has_buffer = is_array(value) and value not in self.escaping and value.dtype != object
+        if call.function is guard or call.errors or value in self.escaping:
+            return False
+        has_buffer = is_array(value) and value.dtype != object
         draws = isinstance(call.function, Draw)
         return call.is_view or (
             has_buffer and dense(value) and not draws and form_of(call) is not None
@@ -171,7 +171,8 @@ class Plan:
                 if not is_array(x) or x not in self.arena.places or x in self.order.slices:
                     continue
                 same = (x.shape, x.dtype, x.strides) == (value.shape, value.dtype, value.strides)
-                if same and self.has_ended(x):
+                once = sum(self.base.get(y, y) is x for y in call.inputs) == 1
+                if same and self.has_ended(x) and (once or is_elementwise(call)):
                     self.arena.hand_on(x, value)
                     return self.buffer(value)
         self.arena.place(value, self.time)
