@@ -947,6 +947,54 @@ def test_the_source_of_a_training_leaves_the_same_state(name):
             )
 
 
+class Coupled(optim.Optimizer):
+    """Each parameter also moves with what the one before has just done."""
+
+    def __init__(self, parameters, watched=False):
+        super().__init__(parameters, lr=0.1, weight_decay=0.0)
+        self.velocity = self.zeros()
+        self.watched = watched
+        self.last = None
+
+    def update(self, i, p, g):
+        self.velocity[i] *= 0.5
+        self.velocity[i] += g
+        step = self.lr * (self.velocity[i] * 2 + 1)
+        if i and not self.watched:
+            step = step + self.last
+        self.last = step
+        return step * 1.5
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_source_of_an_optimizer_that_couples_parameters(watched):
+    parameters = [Tensor(np.arange(3.0) + i, True, f"p{i}") for i in range(8)]
+    optimizer = Coupled(parameters, watched)
+
+    def train_step(x):
+        optimizer.last = None
+        optimizer.zero_grad()
+        sum((p * x * (i + 1)).sum() for i, p in enumerate(parameters)).backward()
+        optimizer.step()
+        last, optimizer.last = optimizer.last, None
+        return last
+
+    step = tg.compile(train_step, optimizer)
+    x = np.arange(1.0, 4.0)
+    for _ in range(2):
+        step(x)
+    assert step.programs, step.eager
+    writer = Writer(step.programs[0].recording, train_step)
+    assert ("def coupled(" in writer.source) is watched
+    program = executed(writer.source, "train_step")
+    state = {p.name: p.numpy() for p in parameters}
+    state |= {f"velocity_p{i}": np.array(v) for i, v in enumerate(optimizer.velocity)}
+    result, new = program(x, **state, lr=0.1)
+    np.testing.assert_allclose(result, step(x))
+    for p in parameters:
+        np.testing.assert_allclose(new[p.name], p.data)
+
+
 # --- Pictures ------------------------------------------------------------------------------------
 
 

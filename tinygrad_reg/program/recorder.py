@@ -304,14 +304,13 @@ class Tape:
         if len(here().observers) > 1:  # `Parts` is one
             self.problem = "an observer watches it, as detect_anomaly and save_memory do"
         call.part, call.where = self.part, ""
-        for frame in frames():
+        for frame in frames():  # a user's optimizer stands between its calls and `step`
             if frame.f_code is Optimizer.step.__code__:
                 call.part = type(frame.f_locals["self"]).__name__
             elif frame.f_code is Tensor.backward.__code__ and not call.part:
                 call.part = "backward"
-            elif not frame.f_code.co_filename.startswith(LIBRARIES):
+            elif not call.where and not frame.f_code.co_filename.startswith(LIBRARIES):
                 call.where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-                break
         now: dict[str, Any] = {**np.geterr()}
         call.errors = {key: now[key] for key in now if now[key] != self.errors[key]}
         self.calls.append(call)

@@ -176,7 +176,7 @@ def updates(writer: Writer) -> dict[str, list[Call]]:
     """
     made = {call.result: call for call in writer.program.calls}
     position = {call: i for i, call in enumerate(writer.program.calls)}
-    owners: dict[Call, set[str]] = {}
+    owners: dict[Call, dict[str, None]] = {}
     for key, place in writer.recording.writes.items():
         waiting = [writer.program.outputs[key]] if isinstance(place, TensorPlace) else []
         while waiting:
@@ -184,7 +184,7 @@ def updates(writer: Writer) -> dict[str, list[Call]]:
             call = made.get(x) if isinstance(x, Value) else None
             is_new = call is not None and writer.names[key] not in owners.get(call, ())
             if call is not None and is_new and is_of_optimizer(call):
-                owners.setdefault(call, set()).add(writer.names[key])
+                owners.setdefault(call, {})[writer.names[key]] = None
                 waiting += call.inputs
     found: dict[str, list[Call]] = {}
     for call in sorted(owners, key=lambda call: (len(owners[call]) == 1, position[call])):
@@ -218,10 +218,11 @@ def update_of(writer: Writer, calls: list[Call]) -> Alike:
     """Find the inputs and the outputs of an update, and what they are."""
     key_of = {x: key for key, x in writer.program.inputs.items()}
     inside = {call.result for call in calls}
+    outputs = {key: x for key, x in writer.program.outputs.items() if isinstance(x, Value)}
     new = {
-        role_of(writer, key): writer.program.outputs[key]
+        role_of(writer, key): outputs[key]
         for key, place in writer.recording.writes.items()
-        if not isinstance(place, GradPlace) and writer.program.outputs[key] in inside
+        if not isinstance(place, GradPlace) and outputs.get(key) in inside
     }
     roles: dict[Value, str] = {}
     for x in (x for call in calls for x in call.inputs if x not in inside):
@@ -256,13 +257,29 @@ def role_of(writer: Writer, key: str) -> str:
     return writer.names[key]
 
 
+def is_closed(writer: Writer, update: Alike, users: dict[Value, list[Call]]) -> bool:
+    """Tell whether nobody else needs what is computed on the way, or outputs before the end."""
+    results = writer.program.results.difference(update.outputs)
+    position = {call: i for i, call in enumerate(writer.program.calls)}
+    end = max(position[call] for call in update.calls)
+    for call in update.calls:
+        others = [user for user in users.get(call.result, []) if user not in update.calls]
+        if is_array(call.result) and call.result in results:
+            return False
+        early = any(position[user] < end for user in others)
+        if is_array(call.result) and others and (early or call.result not in update.outputs):
+            return False
+    return True
+
+
 def with_functions(writer: Writer) -> tuple[list[Call | Update], list[str]]:
     """The calls, and functions for those that are made alike for several parameters."""
+    users = writer.program.users()
     alike: dict[Any, list[Alike]] = {}
     for calls in updates(writer).values():
         update = update_of(writer, calls)
-        alike.setdefault(update.kind, []).append(update)
-    users = writer.program.users()
+        if is_closed(writer, update, users):
+            alike.setdefault(update.kind, []).append(update)
     instead: dict[Call, list[Update]] = {}
     functions: list[str] = []
     for members in alike.values():
