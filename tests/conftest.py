@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many random programs to compare with PyTorch (default: 200)",
     )
     parser.addoption(
+        "--steps",
+        type=int,
+        default=15,
+        metavar="N",
+        help="how long the trainings are that are compared with and without compile; by hand 200",
+    )
+    parser.addoption(
         "--examples",
         type=int,
         default=20,

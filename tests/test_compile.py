@@ -89,8 +89,13 @@ def as_function(program):
     return f, [np.array(program[k].numbers) for k in leaves]
 
 
+def pytest_generate_tests(metafunc):
+    if "seed" in metafunc.fixturenames:
+        n = metafunc.config.getoption("programs") // 5
+        metafunc.parametrize("seed", range(n))
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("seed", range(40))
 def test_random_programs_give_what_the_engine_gives(seed, dtype):
     draw_program = pytest.importorskip("programs").draw_program
     f, arrays = as_function(draw_program(seed))
@@ -239,13 +244,14 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("large", [False, True], ids=["small", "as if large"])
 @pytest.mark.parametrize("zero", ["first", "last", "never"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_trainings_leave_the_same_state(name, zero, large, monkeypatch):
+def test_trainings_leave_the_same_state(name, zero, large, monkeypatch, pytestconfig):
     make = OPTIMIZERS[name]
     if large:  # so that updates come early, and in strips
         monkeypatch.setattr(order, "SMALL", 0)
         monkeypatch.setattr(strips, "STRIP", 64)
     eager, compiled = Training(make, zero), Training(make, zero)
-    step = trained_in_lockstep(eager, compiled, batches(15))
+    steps = pytestconfig.getoption("steps")
+    step = trained_in_lockstep(eager, compiled, batches(steps), scheduled)
     assert not step.eager
     assert len(step.programs) == 1
     plan = step.programs[0].plan
