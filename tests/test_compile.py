@@ -503,6 +503,56 @@ def test_a_result_may_view_what_an_update_needs(large, monkeypatch):
     assert all(map(same, *results))
 
 
+def test_gradients_of_small_parameters_may_be_views(monkeypatch):
+    monkeypatch.setattr(order, "SMALL", 100)  # the weight's update comes early, the others last
+    states = []
+    for compiled in (False, True):
+        w = Tensor(np.ones((4, 5)), requires_grad=True)
+        a, b, c = (Tensor(np.full(5, i + 1.0), requires_grad=True) for i in range(3))
+        optimizer = optim.SGD([w, a, b, c], lr=0.01, momentum=0.9)
+
+        def f(x, w=w, a=a, b=b, c=c, optimizer=optimizer):
+            z = np.concatenate([a, b, c]).reshape(3, 5)  # so that gradients are parts of an array
+            ((x @ w) @ z.T).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step = tg.compile(f, optimizer) if compiled else f
+        for i in range(6):
+            step(np.full((3, 4), i + 1.0))
+        states.append([p.numpy() for p in (w, a, b, c)])
+    assert all(map(same, *states))
+
+
+def test_parts_of_the_state_may_change_places():
+    states = []
+    for compiled in (False, True):
+        a, b = Tensor(np.arange(3.0), name="a"), Tensor(np.arange(3.0) + 10, name="b")
+
+        def f(x, a=a, b=b):
+            a.data, b.data = b.data, a.data + x
+
+        step = tg.compile(f, a, b) if compiled else f
+        for i in range(6):
+            step(np.full(3, float(i)))
+        states.append([a.numpy(), b.numpy()])
+    assert all(map(same, *states))
+
+
+def test_a_generator_of_the_users_own_may_be_drawn_from_by_the_package():
+    def f(x, rng):
+        drawn = tg.random.generator(rng)
+        kept = drawn.random(x.shape, dtype=np.float32) < 0.5
+        return x * kept, drawn.normal(size=3), drawn.random(4), drawn.integers(0, 9, 5)
+
+    rngs = [np.random.default_rng(3) for _ in range(2)]
+    compiled = tg.compile(lambda x: f(x, rngs[1]), rngs[1])
+    for i in range(5):
+        x = np.full((4, 3), i, np.float32)
+        assert all(map(same, f(x, rngs[0]), compiled(x)))
+    assert len(compiled.programs) == 1
+
+
 def test_an_array_may_be_written_into_by_what_is_computed_from_it():
     def f(x):
         t = x * 2

@@ -167,7 +167,8 @@ class Order:
                 target = self.state.get(self.targets.get(x, ""))
                 name = self.name_of.get(x)
                 known = name is None or name in self.written
-                if (x.shape, x.dtype, x.strides) != alike or not known:
+                views = x.call is not None and x.call.is_view
+                if (x.shape, x.dtype, x.strides) != alike or not known or views:
                     return None
                 if target is not None and target not in numbers:
                     return None

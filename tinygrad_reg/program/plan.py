@@ -286,10 +286,6 @@ class Plan:
 
     def write_tail(self) -> None:
         """Write the list of calls that give the state its new values, in place."""
-        for part in self.order.slices:
-            if part not in self.arena.places and part in self.names.texts:
-                text = self.names.text(part)  # it was computed in another place
-                self.lines.append(f"copyto({self.slice(part)}, {text})")
         # Whose value is in the memory of each part of the state.
         self.occupants = self.state | {name: x for x, name in self.order.wholes.items()}
         self.writeable = {*self.order.written, *self.order.flat}
