@@ -825,6 +825,70 @@ def test_errors_and_conversions_name_the_place_and_leave_the_state():
         assert p.grad is None
 
 
+def into(x, write):
+    """Write what is computed from x into an array of the function's own."""
+    y = np.zeros(3)
+    write(y, x)
+    return y
+
+
+REFUSED = {
+    "int": (lambda x: int(x.sum()), "a Python number is made of an array of shape \\(\\)"),
+    "tolist": (lambda x: (x * 2).tolist(), "a list is made of"),
+    "asarray": (lambda x: np.array(x * 2), "a real array is made of"),
+    "pickle": (lambda x: pickle.dumps(x * 2), "a copy, or a pickle, is made of"),
+    "unknown": (lambda x: x.byteswap(), "a recorded array has no attribute 'byteswap'"),
+    "out": (lambda x: into(x, lambda y, x: np.add(x, 1, out=y)), "np.add writes what a compiled"),
+    "at": (lambda x: into(x, lambda y, x: np.add.at(y, [0], x[:1])), "add.at writes what"),
+    "copyto": (lambda x: into(x, lambda y, x: np.copyto(y, x)), "np.copyto writes what"),
+    "where": (lambda x: np.add(x * 1, 1, out=x * 2, where=x > 0), "with out= and where= cannot"),
+    "function out": (lambda x: np.cumsum(x, out=x * 2), "np.cumsum with out= cannot be recorded"),
+    "method out": (lambda x: x.sum(out=x[0]), r"\.sum with out= cannot be recorded"),
+    "argument": (lambda x: x.__setitem__(0, 1), "the argument x0 was written into"),
+    "drawing": (
+        lambda x: tg.random.generator().random(out=x * 2), "of a generator with out= cannot be"
+    ),
+    "stale view": (
+        lambda x: [t := x * 1, v := t[1:], t.__setitem__(0, 5), v + 1], "shares memory with one"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_written_down_is_refused_in_words(name):
+    function, words = REFUSED[name]
+    step = tg.compile(function)
+    if name == "unknown":  # it may be asked whether an array has it: then it runs as it is
+        with pytest.warns(UserWarning, match=words):
+            step(np.ones(3))
+        return
+    with pytest.raises(tg.RecordingError, match=words):
+        step(np.ones(3))
+
+
+def test_what_two_calls_did_otherwise_is_told():
+    calls = []
+
+    def longer(x):
+        calls.append(1)
+        y = x * 2
+        return y + 1 if len(calls) % 2 else y
+
+    def counting(x):
+        calls.append(1)
+        return x * 2, len(calls)
+
+    for function, words in [
+        (longer, "only one of two calls went on with np.add .test_compile.py"),
+        (counting, "a result, or a new value of the state, was 1 in one call and 2 in another"),
+    ]:
+        calls.clear()
+        step = tg.compile(function)
+        step(np.ones(3))
+        with pytest.raises(tg.RecordingError, match=words):
+            step(np.ones(3))
+
+
 def test_a_compiled_function_is_pickled_without_its_programs():
     step = tg.compile(np.sin)
     for _ in range(3):

@@ -90,7 +90,8 @@ class Compiled(Generic[P, R]):
     Attributes
     ----------
     programs
-        One for each signature: shapes, types, modes, settings.
+        One for each signature (shapes, types, modes, settings), the newest first: each with its
+        `.operations`, the number of calls, `.memory`, in bytes, and `.source`.  `draw` shows one.
     """
 
     def __init__(self, function: Callable[P, R], state: tuple[Part, ...]) -> None:

@@ -564,7 +564,7 @@ class RecordedArray(RecordedValue, NDArrayOperatorsMixin):
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method == "at":
             if not isinstance(inputs[0], RecordedArray):
-                raise unrecorded(f"{name_of(ufunc)}.at")
+                raise unrecorded(f"{full_name(ufunc)}.at")
             return inputs[0].become(self.tape.call(Writing(UfuncAt(ufunc)), inputs, options))
         if out is not None and ("where" in options or len(out) > 1):
             raise RecordingError(f"{name_of(ufunc)} with out= and where= cannot be recorded")
@@ -572,7 +572,7 @@ class RecordedArray(RecordedValue, NDArrayOperatorsMixin):
         if out is None:
             return result
         if not isinstance(out[0], RecordedArray):
-            raise unrecorded(name_of(ufunc))
+            raise unrecorded(full_name(ufunc))
         return out[0].become(result)
 
     def __array_function__(self, function: Function, types: Any, args: Any, options: Any) -> Any:

@@ -30,6 +30,7 @@ from .recorder import (
 from .state import GradPlace, Place, State
 
 NUMBERS = (int, float)
+PLAIN = (*NUMBERS, bool, complex, str)
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,8 @@ class Recording:
             if isinstance(x._array, RecordedArray):
                 return Leaf(self.output(x._array), True, x.requires_grad, x.name)
             return Leaf(self.output(x._array), True, False, x.name)
-        if isinstance(x, (RecordedArray, RecordedNumber)):
-            return Leaf(self.output(x))
+        if isinstance(x, (RecordedArray, RecordedNumber, np.ndarray, np.generic, *PLAIN)):
+            return Leaf(self.output(x))  # also of a constant, as it must be the same in all calls
         return x
 
     def output(self, x: Any, name: str | None = None) -> str:
