@@ -63,14 +63,9 @@ class Update(NamedTuple):
     """Several calls that are written as one of a function: `p, m = adam(p, m, d_p, lr)`."""
 
     name: str
-    inputs: list[Value]
+    args: list[Value]
     outputs: list[Value]
     heading: str
-
-    @property
-    def args(self) -> Any:
-        return self.inputs
-
     options: Any = None
 
 
@@ -170,7 +165,7 @@ class Lines:
     def write_update(self, update: Update) -> None:
         """Write a call of a function that stands for several."""
         self.write_heading(update.heading)
-        args = ", ".join(self.argument(x).text for x in update.inputs)
+        args = ", ".join(self.argument(x).text for x in update.args)
         names = ", ".join(map(self.new_name, update.outputs))
         self.lines.append(wrapped(f"{names} = {update.name}({args})"))
 
