@@ -23,9 +23,9 @@ ORDER = [
     "optim", "files", "checkpoint", "numerical", "symbols", "memory", "anomaly",
     # The step as a program.
     "program.recorder", "program.passes", "program.pieces", "program.state", "program.recording",
-    "program.compare", "program.reading", "program.lines", "program.source", "program.arena",
-    "program.names", "program.forms", "program.strips", "program.order", "program.plan",
-    "program.run", "program.compiled", "program",
+    "program.compare", "program.block", "program.reading", "program.lines", "program.source",
+    "program.arena", "program.names", "program.forms", "program.strips", "program.order",
+    "program.plan", "program.run", "program.compiled", "program",
     # Pictures.
     "drawing.numbers", "drawing.health", "drawing.formulas", "drawing.play", "drawing.graph",
     "drawing.boxes", "drawing.read", "drawing.program", "drawing.fold", "drawing.view",

@@ -17,11 +17,12 @@ from ..nested import tree_paths
 from ..scope import here
 from ..settings import check_callable
 from ..tensor import Tensor
+from .block import Block
 from .compare import difference
 from .plan import Failure
 from .recorder import RecordingError, recording
 from .recording import Recording
-from .run import OTHER, Block, Runnable
+from .run import OTHER, Runnable
 from .source import Writer
 from .state import Part, State
 

@@ -22,9 +22,11 @@ from .compare import described
 from .forms import Statement, by_ufunc, form_of
 from .names import Names
 from .order import Group, Order
-from .passes import Program, is_elementwise
+from .passes import Program, is_elementwise, nbytes
 from .recorder import Call, Draw, Method, Value, Writing, guard, is_array, part_of
 from .strips import in_strips, strip_of, strips
+
+LARGE = 1 << 15  # bytes of an array that is worth to be let go in the middle of a run
 
 
 class Failure:
@@ -205,7 +207,7 @@ class Plan:
         for x in {self.base.get(x, x) for x in call.inputs}:
             if self.has_ended(x):
                 self.arena.free(x, self.time)
-                if x in self.locals and is_array(x) and not self.in_tail:
+                if x in self.locals and is_array(x) and nbytes(x) > LARGE and not self.in_tail:
                     self.lines.append(f"del {', '.join(self.locals.pop(x))}")
         if call.result not in self.ends:
             self.arena.free(call.result, self.time)
