@@ -1129,8 +1129,11 @@ def test_a_picture_of_a_program_shows_both_passes_and_the_optimizer(tmp_path):
     boxes = re.findall(r"= (.*)\[…\]", text)
     assert boxes == ["forward pass", "backward pass", "SGD"]
     text = str(tg.draw(step, depth=1))
-    for name in ["Sequential (training)", "l1_penalty", "weight_0", "bias_7"]:
+    for name in ["Sequential (training)", "l1_penalty", "each parameter"]:
         assert f"= {name}[…]" in text  # the network, a penalty, and the updates of parameters
+    text = str(tg.draw(step, depth=2))
+    assert "= weight_0[…]" in text
+    assert "= bias_7[…]" in text
     drawing = tg.draw(step.programs[0], depth=None)
     assert "velocity_bias_0" in str(drawing)
     operations = [node for node in drawing.graph.nodes if node.kind == "operation"]

@@ -21,6 +21,7 @@ from .graph import Box, Graph, Kind, Node
 from .numbers import Numbers
 
 FORWARD, BACKWARD = "forward pass", "backward pass"
+EACH = "each parameter"  # a box around those of parameters, which may be many
 
 
 def read_program(runnable: Runnable) -> Graph:
@@ -82,6 +83,9 @@ def read_program(runnable: Runnable) -> Graph:
         if x.kind in ("parameter", "constant"):
             forward = [user for user in found if in_forward_pass(user)]
             x.box = home([user.box for user in forward or found])
+            several = len({user.box for user in found}) > 1
+            if x.shape == () and several and not forward and x.box is not None:
+                x.box = x.box.path[0]  # a number for all parameters, as a learning rate
     return Graph(nodes, merged([*boxes.values()], nodes))
 
 
@@ -143,7 +147,7 @@ def shadow(call: Call, scopes: dict[Any, Scope], parameter: str | None) -> Scope
     scope = scopes.setdefault(part, Scope(part, None))
     path: list[tuple[Any, Any, Any]] = [(one, one.name, one.training) for one in call.scope.path]
     if part not in (FORWARD, BACKWARD):
-        path = [(parameter, parameter, None)] if parameter else []
+        path = [(name, name, None) for name in (EACH, parameter) if parameter]
     for key, name, training in path:
         scope = scopes.setdefault((scope, key), Scope(name, scope, training))
     return scope
