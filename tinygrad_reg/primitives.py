@@ -348,21 +348,20 @@ def scatter_add(g: Array, *, index: Any, shape: Shape) -> Array:
     """
     if records_calls(g):
         return g.apply(scatter_add, g, index=index, shape=shape)
-    out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
-        place = as_slices(parts)
+        place, out = as_slices(parts), np.zeros_like(g, shape=shape)
         out[place] = g.reshape(out[place].shape)
-    elif g.dtype.type is float16:
+        return out
+    if g.dtype.type is float16:
         return scatter_add(g.astype(np.float32), index=index, shape=shape).astype(float16)
-    elif is_labels(index) and len(shape) == 2:  # of single elements, `add.at` is five times as fast
+    if is_labels(index) and len(shape) == 2:  # of single elements, `add.at` is five times as fast
         n, width = shape
         places = index.astype(np.intp)[..., None] % n * width + np.arange(width, like=index)
-        flat = np.zeros_like(g, shape=n * width)
-        np.add.at(flat, places.reshape(-1), g.reshape(-1))
+        flat = scatter_add(g.reshape(-1), index=places.reshape(-1), shape=(n * width,))
         return flat.reshape(shape)
-    else:
-        np.add.at(out, index, g)  # an index array may name an element more than once
+    out = np.zeros_like(g, shape=shape)
+    np.add.at(out, index, g)  # an index array may name an element more than once
     return out
 
 
