@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import name_of
 from ..nested import tree_leaves
-from ..program.recorder import Call, Value, add_part
+from ..program.recorder import Call, Value
 from ..program.recording import Leaf
 from ..program.run import Runnable
 from ..program.source import Writer, updates
@@ -37,7 +37,10 @@ def read_program(runnable: Runnable) -> Graph:
         for x in tree_leaves(runnable.recording.result)
         if isinstance(x, Leaf) and isinstance(program.outputs[x.output], Value)
     }
-    owner = {call: name for name, calls in updates(writer).items() for call in calls}
+    owners: dict[Call, list[str]] = {}
+    for name, calls in updates(writer).items():
+        for call in calls:
+            owners.setdefault(call, []).append(name)
     nodes: list[Node] = []
     known: dict[Any, Node] = {}
     users: dict[Node, list[Node]] = {}
@@ -69,11 +72,11 @@ def read_program(runnable: Runnable) -> Graph:
         inputs = [y for x in call.args for y in argument(x)]
         options = [(key, x) for key, x in call.options.items()]
         node = empty_node(len(nodes) + 1, "operation", call, writer.final.get(call.result), None)
-        node.inputs = inputs + [y for _, x in options if is_array(x) for y in argument(x)]
-        node.options = [(key, spelled(x)) for key, x in options if not is_array(x)]
+        node.inputs = inputs + [y for _, x in options if is_drawn(x) for y in argument(x)]
+        node.options = [(key, spelled(x)) for key, x in options if not is_drawn(x)]
         node.backward = call.part.startswith("backward")
         node.result = call.result in results
-        node.box = box_of(shadow(call, scopes, owner.get(call)), boxes)
+        node.box = box_of(shadow(call, scopes, owners.get(call, [])), boxes)
         known[call.result] = node
         nodes.append(node)
         for x in node.inputs:
@@ -89,7 +92,7 @@ def read_program(runnable: Runnable) -> Graph:
     return Graph(nodes, merged([*boxes.values()], nodes))
 
 
-def is_array(x: Any) -> bool:
+def is_drawn(x: Any) -> bool:
     """Tell whether an option is drawn as a node."""
     return isinstance(x, (Value, np.ndarray))
 
@@ -103,7 +106,7 @@ def empty_node(number: int, kind: Kind, call: Call | None, name: str | None, x: 
         number=number,
         kind=kind,
         function=function if callable(function) else None,
-        operation="" if call is None else operation_name(call),
+        operation="" if call is None else name_of(call.function),
         name=name,
         dtype=str(value.dtype or getattr(value, "type", type(value)).__name__),
         value=Numbers(shape, None, nan, nan, nan, nan, nan, nan),
@@ -114,11 +117,6 @@ def empty_node(number: int, kind: Kind, call: Call | None, name: str | None, x: 
         parts=[],
         flags=[],
     )
-
-
-def operation_name(call: Call) -> str:
-    """What an operation is called: "matmul", "sum"."""
-    return "getitem +=" if call.function == add_part else name_of(call.function)
 
 
 def kind_of_input(runnable: Runnable, key: str, x: Value) -> Kind:
@@ -141,13 +139,14 @@ def in_forward_pass(node: Node) -> bool:
     return node.box is not None and node.box.path[0].names[0] == FORWARD
 
 
-def shadow(call: Call, scopes: dict[Any, Scope], parameter: str | None) -> Scope:
+def shadow(call: Call, scopes: dict[Any, Scope], parameters: list[str]) -> Scope:
     """The scope of a call, inside that of the forward pass, the backward pass or the optimizer."""
     part = pass_of(call)
     scope = scopes.setdefault(part, Scope(part, None))
     path: list[tuple[Any, Any, Any]] = [(one, one.name, one.training) for one in call.scope.path]
     if part not in (FORWARD, BACKWARD):
-        path = [(name, name, None) for name in (EACH, parameter) if parameter]
+        alone = [EACH, *parameters] if len(parameters) == 1 else []  # others are for several
+        path = [(name, name, None) for name in alone]
     for key, name, training in path:
         scope = scopes.setdefault((scope, key), Scope(name, scope, training))
     return scope
