@@ -100,3 +100,8 @@ def dense(value: Value) -> bool:
             return False
         expected *= n
     return True
+
+
+def in_order(value: Value) -> bool:
+    """Tell whether an array has its axes in their order in memory, as a new one has."""
+    return bool(value.strides == np.empty(value.shape, value.dtype).strides)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .arena import dense
+from .arena import dense, in_order
 from .names import Names
 from .recorder import Call, Draw, Method, Writing, add_part, is_array, is_uniform
 
@@ -52,8 +52,8 @@ def form_of(call: Call) -> Form | None:
     if function == Method("astype"):
         return by_cast if is_array(x) and len(args) + len(options) == 2 else None
     if function == Method("reshape"):
-        in_order = call.result.strides == np.empty(call.result.shape, x.dtype).strides
-        return by_reshaping if is_array(x) and not call.is_view and in_order else None
+        copies = is_array(x) and not call.is_view
+        return by_reshaping if copies and in_order(call.result) else None
     if function == Draw(Method("random")):
         return by_drawing
     if isinstance(function, Writing):
@@ -78,7 +78,7 @@ def is_small_product(call: Call) -> bool:
         and 1 not in (*x.shape, *y.shape)  # to which NumPy's matmul does not apply BLAS
         and prod(call.result.shape) <= 1 << 12
         and all(dense(z) for z in (x, y))
-        and call.result.strides == np.empty(call.result.shape, x.dtype).strides
+        and in_order(call.result)
     )
 
 
@@ -99,8 +99,7 @@ def by_ufunc(call: Call, out: str, names: Names) -> list[Statement]:
 def extremum_shape(call: Call) -> tuple[int, ...]:
     """The shape of a number beside an array: for arrays NumPy takes a third of the time."""
     shape: tuple[int, ...] = call.result.shape
-    in_order = call.result.strides == np.empty(shape, call.result.dtype).strides
-    if call.function not in (np.maximum, np.minimum) or not in_order:
+    if call.function not in (np.maximum, np.minimum) or not in_order(call.result):
         return ()
     return shape if prod(shape) * call.result.dtype.itemsize <= SMALL else shape[-1:]
 

@@ -203,7 +203,7 @@ class Lines:
     def argument(self, x: Any) -> Text:
         """A value or a constant."""
         if isinstance(x, Value):
-            self.uses[x] = self.uses.get(x, 0) - 1
+            self.uses[x] -= 1
             return self.texts[x]
         if isinstance(x, (list, tuple)):
             inside = ", ".join(self.argument(y).text for y in x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Names:
 
     def function(self, function: Any) -> str:
         """The name of a function."""
-        name = name_of(function).replace(".", "_")
+        name = re.sub(r"\W+", "_", name_of(function))  # "add.at", "<lambda> (vectorized)"
         while self.known.setdefault(name, function) is not function:
             name += "_"
         return name

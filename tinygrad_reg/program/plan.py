@@ -19,7 +19,7 @@ import numpy as np
 from ..nested import tree_leaves
 from .arena import Arena, dense
 from .compare import described
-from .forms import Statement, by_ufunc, form_of
+from .forms import Form, Statement, by_ufunc, form_of
 from .names import Names
 from .order import Group, Order
 from .passes import Program, is_elementwise, nbytes
@@ -121,14 +121,16 @@ class Plan:
 
     def is_plain(self, call: Call) -> bool:
         """Tell whether a call only views an array, or its result can go into a buffer."""
-        value = call.result
-        if call.function is guard or call.errors or value in self.escaping:
+        if call.function is guard or call.errors or call.result in self.escaping:
             return False
-        has_buffer = is_array(value) and value.dtype != object
         draws = isinstance(call.function, Draw)
-        return call.is_view or (
-            has_buffer and dense(value) and not draws and form_of(call) is not None
-        )
+        return call.is_view or (not draws and self.buffered(call) is not None)
+
+    def buffered(self, call: Call) -> Form | None:
+        """The form in which a result goes into a buffer of its own; None if it cannot."""
+        value = call.result
+        is_ours = is_array(value) and value not in self.escaping and value.dtype != object
+        return form_of(call) if is_ours and dense(value) else None
 
     def find_ends(self, program: Program) -> None:
         """Find the last use of each value's memory."""
@@ -218,13 +220,13 @@ class Plan:
         """Write the code of one call."""
         before = len(self.lines)
         value = call.result
-        form = form_of(call)
+        form = self.buffered(call)
         if call.function is guard:
             self.write_guard(call)
         elif call.is_view and self.bound.issuperset(call.inputs):
             view = self.names.view(self.expression(call))
             self.bind(value, view)
-        elif form is not None and is_array(value) and value not in self.escaping and dense(value):
+        elif form is not None:
             out = self.destination(call)
             self.write_statements(form(call, out, self.names), call)
         else:
