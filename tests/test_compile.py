@@ -775,6 +775,39 @@ def test_functions_that_are_watched_run_as_they_are(block):
     assert not around.programs
 
 
+def test_arrays_of_objects_have_no_buffer():
+    more = np.frompyfunc(lambda a: a + 1, 1, 1)
+
+    def f(x):
+        return more(x).astype(float) * 2
+
+    compiled = tg.compile(f)
+    for i in range(4):
+        assert same(compiled(np.full(3, i)), f(np.full(3, i)))
+    assert len(compiled.programs) == 1
+
+
+def test_where_no_program_can_be_made_the_step_is_done_once_and_stays_eager(monkeypatch):
+    p = Tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (p * x).sum().backward()
+        optimizer.step()
+
+    def broken(*_):
+        raise KeyError("a fault of the planner")
+
+    monkeypatch.setattr(tg.program.compiled, "Runnable", broken)
+    compiled = tg.compile(step, optimizer)
+    compiled(np.ones(1))
+    with pytest.warns(UserWarning, match="no program can be made of it .KeyError: 'a fault"):
+        compiled(np.ones(1))
+    compiled(np.ones(1))
+    assert p.data == 1 - 3 * 0.5
+
+
 def test_a_note_follows_the_eighth_program():
     f = tg.compile(lambda x: x + 1)
     for n in range(1, 8):

@@ -180,7 +180,7 @@ class Compiled(Generic[P, R]):
     def record(self, args: Any, kwargs: Any) -> Any:
         """Run the function, and write down what it does."""
         recorded = Recording(self.state, args, kwargs)
-        earlier = None
+        earlier, before = None, len(self.programs)
         try:
             result = recorded.run(self.function)
             if not recorded.tape.problem:
@@ -196,14 +196,24 @@ class Compiled(Generic[P, R]):
             recorded.undo()
             raise
         recorded.forget()
-        if recorded.tape.problem:
-            self.eager = recorded.tape.problem
-            warnings.warn(f"{self.__name__} is not compiled: {self.eager}", stacklevel=3)
-        elif earlier is None:
-            self.recordings = [*self.recordings[1 - MOST_PROGRAMS :], recorded]
-        else:
+        self.eager = recorded.tape.problem
+        if earlier is not None:
             earlier.loosen(recorded)
-            self.make_program(earlier)
+            try:
+                self.make_program(earlier)
+            except Exception as error:
+                self.eager = f"no program can be made of it ({type(error).__name__}: {error})"
+        elif not self.eager:
+            self.recordings = [*self.recordings[1 - MOST_PROGRAMS :], recorded]
+        if self.eager:
+            warnings.warn(f"{self.__name__} is not compiled: {self.eager}", stacklevel=3)
+        elif len(self.programs) == MOST_PROGRAMS > before:
+            warnings.warn(
+                f"{self.__name__} has {MOST_PROGRAMS} programs now, one for each combination "
+                "of shapes, types and settings; give it batches of one shape, or leave it "
+                "uncompiled",
+                stacklevel=3,
+            )
         return result
 
     def earlier(self, recorded: Recording) -> Recording | None:
@@ -227,10 +237,3 @@ class Compiled(Generic[P, R]):
                 return
         self.recordings.remove(recorded)
         self.programs.insert(0, Runnable(recorded, self.function, self.owned))
-        if len(self.programs) == MOST_PROGRAMS:
-            warnings.warn(
-                f"{self.__name__} has {MOST_PROGRAMS} programs now, one for each combination "
-                "of shapes, types and settings; give it batches of one shape, or leave it "
-                "uncompiled",
-                stacklevel=4,
-            )
