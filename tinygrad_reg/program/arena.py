@@ -8,7 +8,7 @@ Lee 2020).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class Arena:
 
     def place(self, owner: Value, time: int) -> None:
         """Give a value a stretch of its own, from this time on."""
-        nbytes = -(-prod(owner.shape) * owner.dtype.itemsize // ALIGNED) * ALIGNED
+        nbytes = -(-owner.nbytes // ALIGNED) * ALIGNED
         self.stretches.append(Stretch(nbytes, time))
         self.places[owner] = self.stretches[-1], 0
 

@@ -101,7 +101,7 @@ def extremum_shape(call: Call) -> tuple[int, ...]:
     shape: tuple[int, ...] = call.result.shape
     if call.function not in (np.maximum, np.minimum) or not in_order(call.result):
         return ()
-    return shape if prod(shape) * call.result.dtype.itemsize <= SMALL else shape[-1:]
+    return shape if call.result.nbytes <= SMALL else shape[-1:]
 
 
 def out_word(function: Any, out: str) -> str:

@@ -226,8 +226,7 @@ def numbers_first(program: Program) -> Program:
 
 def is_small(group: Group) -> bool:
     """Tell whether an update is one of small arrays."""
-    shape, dtype = group[0].result.shape, group[0].result.dtype
-    return bool(prod(shape) * dtype.itemsize <= SMALL)
+    return group[0].result.nbytes <= SMALL
 
 
 def in_components(calls: list[Call]) -> list[Group]:

@@ -6,7 +6,6 @@ import operator
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -273,7 +272,7 @@ def sooner(program: Program) -> Program:
             continue
         arrays = [x for x in call.inputs if is_array(x)]
         ends = [x for x in arrays if x in position and x not in outputs and users[x][-1] is call]
-        if sum(map(nbytes, ends)) > nbytes(call.result):
+        if sum(x.nbytes for x in ends) > call.result.nbytes:
             last = [position[x] for x in call.inputs if x in position]
             last += [position[user.result] for x in ends for user in users[x][:-1]]
             if max(last) < i - 1:
@@ -286,11 +285,6 @@ def sooner(program: Program) -> Program:
         for one in ([] if call in away else [call]) + moved.get(i, [])
     ]
     return Program(calls, program.inputs, program.outputs)
-
-
-def nbytes(x: Value) -> int:
-    """The size of an array."""
-    return int(prod(x.shape) * x.dtype.itemsize)
 
 
 def repeats(program: Program) -> Program:

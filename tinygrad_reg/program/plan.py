@@ -22,7 +22,7 @@ from .compare import described
 from .forms import Form, Statement, by_ufunc, form_of
 from .names import Names
 from .order import Group, Order
-from .passes import Program, is_elementwise, nbytes
+from .passes import Program, is_elementwise
 from .recorder import Call, Draw, Method, Value, Writing, guard, is_array, part_of
 from .strips import in_strips, strip_of, strips
 
@@ -209,7 +209,7 @@ class Plan:
         for x in {self.base.get(x, x) for x in call.inputs}:
             if self.has_ended(x):
                 self.arena.free(x, self.time)
-                if x in self.locals and is_array(x) and nbytes(x) > LARGE and not self.in_tail:
+                if x in self.locals and is_array(x) and x.nbytes > LARGE and not self.in_tail:
                     self.lines.append(f"del {', '.join(self.locals.pop(x))}")
         if call.result not in self.ends:
             self.arena.free(call.result, self.time)

@@ -27,6 +27,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
+from math import prod
 from typing import Any
 from weakref import ref
 
@@ -81,6 +82,11 @@ class Value:
 
     def __repr__(self) -> str:
         return self.name or "a result"
+
+    @property
+    def nbytes(self) -> int:
+        """The size of an array."""
+        return int(prod(self.shape) * self.dtype.itemsize)
 
 
 def is_array(x: Any) -> bool:

@@ -37,7 +37,7 @@ def in_strips(group: list[Call]) -> bool:
                 return False
             if x.shape != shape and len(x.shape) == len(shape) and x.shape[0] != 1:
                 return False
-    return bool(prod(shape) * dtype.itemsize > 2 * STRIP)
+    return group[0].result.nbytes > 2 * STRIP
 
 
 def rows_of_strip(shape: tuple[int, ...], dtype: Any) -> int:
